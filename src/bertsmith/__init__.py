@@ -1,0 +1,1 @@
+"""Make and use BERT: from raw text to predictions."""

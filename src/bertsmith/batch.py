@@ -1,0 +1,84 @@
+"""`Batch`, the one thing that data and model share: all tokens end to end, without padding.
+
+A padded matrix of B sequences spends its arithmetic on [PAD]; here the sequences follow each
+other in one row of T tokens and `cu_seqlens` says where each starts and ends.
+
+Dimension key: `T` tokens of the batch, `B` sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packed sequences, as the encoder reads them.
+
+    Sequence `b` is `input_ids[cu_seqlens[b]:cu_seqlens[b + 1]]` and its first token is [CLS].
+    Where shapes must not change from batch to batch, trailing entries of `cu_seqlens` repeat T:
+    sequences of length 0, whose results mean nothing and whose labels are -100.
+    """
+
+    input_ids: Tensor
+    """(T,) int64: wordpiece ids."""
+    segment_ids: Tensor
+    """(T,) int64: 0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
+    position_ids: Tensor
+    """(T,) int64: place in its own sequence, from 0."""
+    cu_seqlens: Tensor
+    """(B + 1,) int32: cumulative lengths; starts with 0, ends with T, never falls."""
+    max_seqlen: int
+    """An upper bound on the lengths of the sequences."""
+
+    @classmethod
+    def from_sequences(
+        cls, sequences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
+    ) -> Batch:
+        """Pack lists of wordpiece ids, and of segment ids (0 where not given), end to end."""
+        if not sequences:
+            raise ValueError("a batch holds at least one sequence")
+        lengths = [len(sequence) for sequence in sequences]
+        if segments is None:
+            segments = [[0] * length for length in lengths]
+        if [len(segment) for segment in segments] != lengths:
+            raise ValueError("each sequence needs as many segment ids as wordpiece ids")
+        ids = [i for sequence in sequences for i in sequence]
+        cu_seqlens = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+        cu_seqlens[1:] = torch.tensor(lengths).cumsum(0)
+        return cls(
+            input_ids=torch.tensor(ids, dtype=torch.int64),
+            segment_ids=torch.tensor([i for row in segments for i in row], dtype=torch.int64),
+            position_ids=torch.cat([torch.arange(length) for length in lengths]),
+            cu_seqlens=cu_seqlens,
+            max_seqlen=max(lengths),
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        """T."""
+        return self.input_ids.shape[0]
+
+    @property
+    def num_sequences(self) -> int:
+        """B, sequences of length 0 counted."""
+        return self.cu_seqlens.shape[0] - 1
+
+    @property
+    def cls_positions(self) -> Tensor:
+        """(B,) int64: where each sequence starts; the last token for a sequence of length 0."""
+        return self.cu_seqlens[:-1].long().clamp(max=self.num_tokens - 1)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        return Batch(
+            input_ids=self.input_ids.to(device, non_blocking=non_blocking),
+            segment_ids=self.segment_ids.to(device, non_blocking=non_blocking),
+            position_ids=self.position_ids.to(device, non_blocking=non_blocking),
+            cu_seqlens=self.cu_seqlens.to(device, non_blocking=non_blocking),
+            max_seqlen=self.max_seqlen,
+        )

@@ -1,0 +1,18 @@
+"""Fixtures that every folder of tests may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real corpora, tasks and vocabularies; it is read in place, never committed."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("BERTSMITH_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"the real test data is not at {folder} (set BERTSMITH_TEST_DATA)")
+    return folder
