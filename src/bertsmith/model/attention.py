@@ -1,0 +1,37 @@
+"""Multi-head self-attention (Vaswani et al. 2017, section 3.2.2).
+
+Dimension key: `T` tokens of the batch, `H` hidden size, `N` heads, `D` head size.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bertsmith.config import BertConfig
+from bertsmith.ops.attention import Attention
+from bertsmith.ops.ragged import RaggedLayout
+
+
+class SelfAttention(nn.Module):
+    """Project to queries, keys and values, attend, project back.
+
+    The three projections are one product, since one wide product is faster than three; the rows
+    of `qkv` are the query's, then the key's, then the value's.
+    """
+
+    def __init__(self, config: BertConfig, attention: Attention) -> None:
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.dropout_prob = config.attention_probs_dropout_prob
+        self.attention = attention
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
+        """(T, H) → (T, H)."""
+        qkv = self.qkv(hidden_states).view(len(hidden_states), 3, self.num_heads, -1)
+        query, key, value = qkv.unbind(1)  # (T, N, D) each
+        dropout_prob = self.dropout_prob if self.training else 0.0
+        context = self.attention(query, key, value, layout, dropout_prob)  # (T, N, D)
+        output: Tensor = self.output(context.flatten(1))
+        return output

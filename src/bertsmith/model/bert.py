@@ -1,0 +1,68 @@
+"""BERT without a head: embeddings, encoder and pooler (Devlin et al. 2019, section 3).
+
+Dimension key: `T` tokens of the batch, `B` sequences, `H` hidden size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from bertsmith.batch import Batch
+from bertsmith.config import BertConfig
+from bertsmith.errors import DataError
+from bertsmith.model.embeddings import Embeddings
+from bertsmith.model.encoder import Encoder
+from bertsmith.model.initialization import initialize
+from bertsmith.model.pooler import Pooler
+from bertsmith.ops.attention import Attention, auto
+from bertsmith.ops.ragged import RaggedLayout
+
+
+class BertOutput(NamedTuple):
+    """What the encoder says about a batch."""
+
+    hidden_states: Tensor
+    """(T, H): the last layer's vector of each token."""
+    pooled_output: Tensor | None
+    """(B, H): the vector of each sequence; None for a model without pooler."""
+
+
+class Bert(nn.Module):
+    """The pre-trained part of every model; new ones start as published.
+
+    Args:
+        config: sizes.
+        with_pooler: whether any head reads `pooled_output`; heads on tokens do not.
+        attention: one of `bertsmith.ops.attention`.
+    """
+
+    def __init__(
+        self, config: BertConfig, *, with_pooler: bool = True, attention: Attention = auto
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config, attention)
+        self.pooler = Pooler(config) if with_pooler else None
+        initialize(self, config.initializer_range)
+
+    def forward(self, batch: Batch) -> BertOutput:
+        """Encode a batch.
+
+        Raises:
+            DataError: when a sequence may be longer than the model has positions.
+        """
+        if batch.max_seqlen > self.config.max_position_embeddings:
+            raise DataError(
+                f"a sequence of {batch.max_seqlen} wordpieces is longer than the model's "
+                f"{self.config.max_position_embeddings} positions; truncate it or cut it into "
+                "windows"
+            )
+        layout = RaggedLayout(batch.cu_seqlens, batch.max_seqlen)
+        hidden_states = self.encoder(self.embeddings(batch), layout)
+        pooled_output = None
+        if self.pooler is not None:
+            pooled_output = self.pooler(hidden_states, batch.cls_positions)
+        return BertOutput(hidden_states, pooled_output)

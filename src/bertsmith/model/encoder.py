@@ -1,0 +1,59 @@
+"""The bidirectional Transformer encoder (Devlin et al. 2019, section 3).
+
+Dimension key: `T` tokens of the batch, `H` hidden size.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from bertsmith.config import BertConfig
+from bertsmith.model.attention import SelfAttention
+from bertsmith.model.feed_forward import FeedForward
+from bertsmith.ops.attention import Attention
+from bertsmith.ops.ragged import RaggedLayout
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network; each is added to its input, then normalised."""
+
+    def __init__(self, config: BertConfig, attention: Attention) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config, attention)
+        self.attention_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
+        """(T, H) → (T, H)."""
+        attended = self.dropout(self.attention(hidden_states, layout))
+        hidden_states = self.attention_layer_norm(hidden_states + attended)
+        transformed = self.dropout(self.feed_forward(hidden_states))
+        output: Tensor = self.feed_forward_layer_norm(hidden_states + transformed)
+        return output
+
+
+class Encoder(nn.Module):
+    """The stack of layers.
+
+    With `gradient_checkpointing` each layer's activations are computed again in the backward
+    pass instead of kept: about a third more arithmetic for a fraction of the memory.
+    """
+
+    def __init__(self, config: BertConfig, attention: Attention) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EncoderLayer(config, attention) for _ in range(config.num_hidden_layers)
+        )
+        self.gradient_checkpointing = False
+
+    def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
+        """(T, H) embeddings → (T, H) of the last layer."""
+        for layer in self.layers:
+            if self.gradient_checkpointing and self.training:
+                hidden_states = checkpoint(layer, hidden_states, layout, use_reentrant=False)
+            else:
+                hidden_states = layer(hidden_states, layout)
+        return hidden_states

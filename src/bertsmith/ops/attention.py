@@ -1,0 +1,104 @@
+"""Scaled dot-product attention over packed sequences: one signature, three implementations.
+
+`reference` is the definition: each sequence by itself, a softmax in float32. The others compute
+the same faster and are held to it by the tests, forward and gradient. None lets a sequence see
+its neighbours, and one that cannot do what is asked raises; it never leaves dropout out quietly.
+
+Source: Vaswani et al. 2017, section 3.2.1; Devlin et al. 2019, section 3.
+
+Dimension key: `T` tokens of the batch, `N` heads, `D` head size, `B` sequences, `S` longest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bertsmith.errors import ConfigError
+from bertsmith.ops.ragged import RaggedLayout
+
+
+class Attention(Protocol):
+    """(T, N, D) queries, keys and values → (T, N, D), each sequence attending to itself alone."""
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
+    ) -> Tensor:
+        """Attend; `dropout_prob` is that of the attention probabilities, 0 in evaluation."""
+
+
+def reference(
+    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
+) -> Tensor:
+    """The definition, one sequence after the other; for tests and for reading."""
+    outputs = []
+    bounds = layout.cu_seqlens.tolist()
+    for start, end in itertools.pairwise(bounds):
+        q, k, v = (x[start:end].transpose(0, 1) for x in (query, key, value))  # (N, S, D)
+        scores = (q @ k.transpose(1, 2)).float() / math.sqrt(q.shape[-1])  # (N, S, S)
+        probs = F.dropout(scores.softmax(-1), dropout_prob, training=dropout_prob > 0)
+        outputs.append((probs.to(v.dtype) @ v).transpose(0, 1))  # (S, N, D)
+    return torch.cat(outputs)
+
+
+def sdpa(
+    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
+) -> Tensor:
+    """PyTorch's fused attention on sequences padded for it alone; runs on every device."""
+    q, k, v = (layout.pad(x).transpose(1, 2) for x in (query, key, value))  # (B, N, S, D)
+    mask = None if layout.mask is None else layout.mask[:, None, None, :]  # (B, 1, 1, S)
+    output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_prob)
+    return layout.unpad(output.transpose(1, 2))
+
+
+def varlen(
+    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
+) -> Tensor:
+    """FlashAttention on the packed tensors as they are; CUDA, bfloat16 or float16, no dropout."""
+    if dropout_prob > 0:
+        raise ConfigError(
+            f"attention_probs_dropout_prob ({dropout_prob}) is not supported by the varlen "
+            "attention; set it to 0 or choose the sdpa attention"
+        )
+    if not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):
+        raise ConfigError(
+            f"the varlen attention needs bfloat16 or float16 on a CUDA device and got "
+            f"{str(query.dtype).removeprefix('torch.')} on {query.device.type}; choose the sdpa "
+            "attention or train with precision = 'bf16'"
+        )
+    from torch.nn.attention.varlen import varlen_attn
+
+    bounds, longest = layout.cu_seqlens, layout.max_seqlen
+    output = varlen_attn(query, key, value, bounds, bounds, longest, longest)
+    assert isinstance(output, Tensor)  # noqa: S101 - the other form returns statistics as well
+    return output
+
+
+def auto(
+    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
+) -> Tensor:
+    """The fastest that can do what is asked: `varlen` where it can run, else `sdpa`."""
+    is_half = query.dtype in (torch.bfloat16, torch.float16)
+    chosen = varlen if query.is_cuda and is_half and dropout_prob == 0 else sdpa
+    return chosen(query, key, value, layout, dropout_prob)
+
+
+ATTENTIONS: Mapping[str, Attention] = {
+    "auto": auto,
+    "reference": reference,
+    "sdpa": sdpa,
+    "varlen": varlen,
+}
+
+
+def get_attention(name: str) -> Attention:
+    """Look an implementation up by its name."""
+    if name not in ATTENTIONS:
+        raise ConfigError(f"attention ({name!r}) must be one of {', '.join(ATTENTIONS)}")
+    return ATTENTIONS[name]

@@ -1,0 +1,105 @@
+"""Sequences of different lengths in one tensor: where each token lies, packed and padded.
+
+Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest length, `...` any features.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RaggedLayout:
+    """The boundaries of packed sequences, and what follows from them, computed once a batch.
+
+    Args:
+        cu_seqlens: (B + 1,) int32, cumulative lengths from 0 to T.
+        max_seqlen: an upper bound on the lengths.
+    """
+
+    def __init__(self, cu_seqlens: Tensor, max_seqlen: int) -> None:
+        self.cu_seqlens = cu_seqlens
+        self.max_seqlen = max_seqlen
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """(B,) int64 lengths, the empty sequences at the end left out.
+
+        Leaving them out costs one synchronisation with a GPU; only padded code needs it.
+        """
+        lengths = self.cu_seqlens.diff().long()
+        return lengths[: int((lengths > 0).sum())]
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """(T,) int64: the row of each packed token in a padded (B * S, ...) tensor."""
+        lengths = self.lengths
+        starts = self.cu_seqlens[: len(lengths)].long()
+        shift = torch.arange(len(lengths), device=starts.device) * self.max_seqlen - starts
+        num_tokens = int(lengths.sum())
+        return torch.arange(num_tokens, device=starts.device) + shift.repeat_interleave(
+            lengths, output_size=num_tokens
+        )
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """(B, S) bool: True where a padded tensor holds a token; None where it does everywhere."""
+        if self.is_rectangular:
+            return None
+        places = torch.arange(self.max_seqlen, device=self.lengths.device)
+        return places < self.lengths[:, None]
+
+    @cached_property
+    def is_rectangular(self) -> bool:
+        """Whether every sequence has length S, so that padding is a change of shape alone."""
+        return bool((self.lengths == self.max_seqlen).all())
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """Spread (T, ...) out to (B, S, ...), zeros where there is no token."""
+        shape = (len(self.lengths), self.max_seqlen, *packed.shape[1:])
+        if self.is_rectangular:
+            return packed.reshape(shape)
+        padded: Tensor = _Pad.apply(packed, self.slots, shape[0] * shape[1])  # type: ignore[no-untyped-call]
+        return padded.view(shape)
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """Collect the tokens of (B, S, ...) back to (T, ...)."""
+        flat = padded.reshape(-1, *padded.shape[2:])
+        if self.is_rectangular:
+            return flat
+        packed: Tensor = _Unpad.apply(flat, self.slots)  # type: ignore[no-untyped-call]
+        return packed
+
+
+class _Pad(torch.autograd.Function):
+    """Rows to their slots. Its gradient is `_Unpad`, a copy; autograd's own would add up."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, slots: Tensor, num_rows: int) -> Tensor:
+        ctx.save_for_backward(slots)
+        return packed.new_zeros(num_rows, *packed.shape[1:]).index_copy_(0, slots, packed)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (slots,) = ctx.saved_tensors
+        return gradients[0].index_select(0, slots), None, None
+
+
+class _Unpad(torch.autograd.Function):
+    """Slots back to rows; the adjoint of `_Pad`."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        ctx.num_rows = padded.shape[0]
+        return padded.index_select(0, slots)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (slots,) = ctx.saved_tensors
+        gradient = gradients[0]
+        padded = gradient.new_zeros(ctx.num_rows, *gradient.shape[1:])
+        return padded.index_copy_(0, slots, gradient.contiguous()), None
