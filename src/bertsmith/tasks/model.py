@@ -1,0 +1,46 @@
+"""BERT with the heads of its tasks: what is trained, saved and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from bertsmith.batch import Batch
+from bertsmith.config import BertConfig
+from bertsmith.errors import ConfigError
+from bertsmith.model.bert import Bert
+from bertsmith.ops.attention import Attention, auto
+from bertsmith.tasks.task import Targets, Task
+
+
+class BertForTasks(nn.Module):
+    """One encoder and a head for each task, all of whose parameters are trained together.
+
+    Args:
+        config: sizes of the encoder.
+        tasks: what to learn; pre-training is `[MaskedLM(), NextSentence()]`.
+        attention: one of `bertsmith.ops.attention`.
+    """
+
+    def __init__(
+        self, config: BertConfig, tasks: Sequence[Task], *, attention: Attention = auto
+    ) -> None:
+        super().__init__()
+        names = [task.name for task in tasks]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"tasks ({names}) must name at least one task, each once")
+        self.config = config
+        self.tasks = tuple(tasks)
+        with_pooler = any(task.needs_pooler for task in tasks)
+        self.bert = Bert(config, with_pooler=with_pooler, attention=attention)
+        self.heads = nn.ModuleDict({task.name: task.build_head(self.bert) for task in tasks})
+
+    def forward(self, batch: Batch, targets: Targets) -> dict[str, Tensor]:
+        """Logits of each task, by its name."""
+        output = self.bert(batch)
+        return {task.name: self.heads[task.name](output, targets) for task in self.tasks}
+
+    def losses(self, logits: dict[str, Tensor], targets: Targets) -> dict[str, Tensor]:
+        """Each task's mean loss; training lowers their sum (paper, appendix A.2)."""
+        return {task.name: task.loss(logits[task.name], targets) for task in self.tasks}
