@@ -1,0 +1,1 @@
+"""Wordpieces to examples to batches; knows no model."""
