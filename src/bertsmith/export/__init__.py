@@ -1,0 +1,1 @@
+"""The formats of other programs; the only place that knows their names."""

@@ -1,0 +1,181 @@
+"""Everything a run needs to go on as if it had never stopped, written so that it is never torn.
+
+A checkpoint is a model folder that `transformers` opens, plus three files: the optimizers' state
+(optimizer.safetensors), the random generators' (generators.safetensors) and where the run is
+(training.json). Nothing is pickled. The folder gets its name by one rename after its bytes have
+reached the disk, and training.json, which is written last, lists the other files' sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertsmith.atomic_folder import atomic_folder
+from bertsmith.errors import CheckpointError
+from bertsmith.export.huggingface import load_weights, write_model_files
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
+
+_NAME = re.compile(r"step-(\d{8})")
+_STATE_FILE = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """Where a run is, JSON-ready."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    tokens: int = 0
+    """Tokens trained on."""
+    elapsed_seconds: float = 0.0
+    """Time spent training, over all parts of a run that was resumed."""
+    position: dict[str, Any] | None = None
+    """Where the data goes on (`bertsmith.data.loader`); None at the start."""
+    best_step: int | None = None
+    """The step with the best held-out figure so far."""
+    best_figure: float | None = None
+    evaluations_since_best: int = 0
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """The settings that the run was started with."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: holds one folder `step-00001000` for each.
+        keep: how many of the latest to keep; the best one is kept besides.
+    """
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step is or would be."""
+        return self.folder / f"step-{step:08}"
+
+    def save(
+        self,
+        state: TrainingState,
+        model: BertForTasks,
+        tokenizer: Tokenizer,
+        optimizers: Sequence[torch.optim.Optimizer],
+    ) -> Path:
+        """Write a checkpoint, whole or not at all, then remove those no longer wanted."""
+        path = self.path(state.step)
+        if path.exists():
+            return path
+        names = parameter_names(model)
+        with atomic_folder(path) as partial:
+            write_model_files(partial, model, tokenizer)
+            save_file(optimizer_state(optimizers, names), partial / "optimizer.safetensors")
+            save_file(_generator_state(), partial / "generators.safetensors")
+            sizes = {file.name: file.stat().st_size for file in sorted(partial.iterdir())}
+            contents = {"state": dataclasses.asdict(state), "sizes": sizes}
+            text = json.dumps(contents, indent=1) + "\n"
+            (partial / _STATE_FILE).write_text(text, encoding="utf-8")
+        self._prune(state.best_step)
+        return path
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a checkpoint, ascending; unfinished ones do not count."""
+        if not self.folder.is_dir():
+            return []
+        matches = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def latest(self) -> TrainingState | None:
+        """The state of the latest checkpoint whose files are all there; None when there is none.
+
+        Raises:
+            CheckpointError: when there are checkpoints and every one of them is damaged.
+        """
+        steps = self.steps()
+        damages = []
+        for step in reversed(steps):
+            try:
+                return self._read_state(step)
+            except CheckpointError as error:
+                damages.append(str(error))
+        if damages:
+            raise CheckpointError(f"no checkpoint can be used: {damages[0]}")
+        return None
+
+    def restore(
+        self,
+        step: int,
+        model: BertForTasks,
+        optimizers: Sequence[torch.optim.Optimizer],
+    ) -> None:
+        """Put a checkpoint's weights, optimizers' and generators' state in place."""
+        path = self.path(step)
+        load_weights(model, path)
+        tensors = _read(path / "optimizer.safetensors")
+        load_optimizer_state(optimizers, parameter_names(model), tensors)
+        _set_generator_state(_read(path / "generators.safetensors"))
+
+    def _read_state(self, step: int) -> TrainingState:
+        path = self.path(step)
+        try:
+            contents = json.loads((path / _STATE_FILE).read_text(encoding="utf-8"))
+            state, sizes = TrainingState(**contents["state"]), dict(contents["sizes"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CheckpointError(
+                f"{path / _STATE_FILE} is missing or damaged; delete {path}"
+            ) from None
+        for name, size in sizes.items():
+            file = path / name
+            if not file.is_file() or file.stat().st_size != size:
+                raise CheckpointError(f"{file} is missing or truncated; delete {path}")
+        return state
+
+    def _prune(self, best_step: int | None) -> None:
+        for step in self.steps()[: -self.keep]:
+            if step != best_step:
+                shutil.rmtree(self.path(step))
+
+
+def parameter_names(model: torch.nn.Module) -> dict[Tensor, str]:
+    """Each parameter's name; one that is used twice has the first."""
+    return {parameter: name for name, parameter in model.named_parameters()}
+
+
+def _generator_state() -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _set_generator_state(state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{file} is damaged ({error}); delete its folder to go on from the one before"
+        ) from None

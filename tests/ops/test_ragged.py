@@ -1,0 +1,31 @@
+"""Padding and back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertsmith.ops.ragged import RaggedLayout
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 3))
+def test_unpad_undoes_pad(lengths: list[int], num_empty: int) -> None:
+    bounds = torch.tensor([0, *lengths, *[0] * num_empty]).cumsum(0).int()
+    layout = RaggedLayout(bounds, max(lengths))
+    packed = torch.randn(sum(lengths), 2, 3)
+    padded = layout.pad(packed)
+    assert padded.shape == (len(lengths), max(lengths), 2, 3)
+    assert torch.equal(layout.unpad(padded), packed)
+    for row, start, length in zip(padded, bounds, lengths, strict=False):
+        assert torch.equal(row[:length], packed[start : start + length])
+        assert not row[length:].any()
+
+
+@pytest.mark.parametrize("lengths", [[2, 5, 1], [3, 3]])
+def test_gradients_pass_through_unchanged(lengths: list[int]) -> None:
+    bounds = torch.tensor([0, *lengths]).cumsum(0).int()
+    layout = RaggedLayout(bounds, max(lengths))
+    packed = torch.randn(sum(lengths), 2, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: layout.unpad(layout.pad(x) ** 2), packed)

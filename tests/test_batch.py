@@ -1,0 +1,40 @@
+"""The packed batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bertsmith.batch import Batch
+
+
+def test_sequences_lie_end_to_end() -> None:
+    batch = Batch.from_sequences([[1, 2, 3], [4, 5]], [[0, 0, 1], [0, 0]])
+    assert batch.input_ids.tolist() == [1, 2, 3, 4, 5]
+    assert batch.segment_ids.tolist() == [0, 0, 1, 0, 0]
+    assert batch.position_ids.tolist() == [0, 1, 2, 0, 1]
+    assert batch.cu_seqlens.tolist() == [0, 3, 5]
+    assert (batch.max_seqlen, batch.num_tokens, batch.num_sequences) == (3, 5, 2)
+    assert batch.cls_positions.tolist() == [0, 3]
+
+
+def test_the_first_token_of_an_empty_sequence_can_be_read() -> None:
+    batch = Batch.from_sequences([[1, 2]])
+    padded = Batch(
+        batch.input_ids,
+        batch.segment_ids,
+        batch.position_ids,
+        torch.tensor([0, 2, 2], dtype=torch.int32),
+        2,
+    )
+    assert padded.cls_positions.tolist() == [0, 1]
+
+
+def test_segments_must_fit_the_sequences() -> None:
+    with pytest.raises(ValueError, match="as many segment ids"):
+        Batch.from_sequences([[1, 2]], [[0]])
+
+
+def test_a_batch_is_never_empty() -> None:
+    with pytest.raises(ValueError, match="at least one sequence"):
+        Batch.from_sequences([])
