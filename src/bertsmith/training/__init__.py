@@ -1,0 +1,1 @@
+"""The loop, its optimizers and schedule, and what a run writes down."""

@@ -1,0 +1,358 @@
+"""Recipes: the TOML files that the training verbs run, and their `key=value` overrides.
+
+A recipe says everything that determines a run. Sections are checked as one: unknown keys, wrong
+types, values out of range and settings that do not fit each other are all reported at once.
+Relative paths are relative to the current directory, in a file as in an override.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from bertsmith.config import BertConfig
+from bertsmith.errors import ConfigError
+from bertsmith.training.log import LogSettings
+from bertsmith.training.optimizer import OptimizerSettings
+from bertsmith.training.schedule import ScheduleSettings
+from bertsmith.training.settings import (
+    Count,
+    Fraction,
+    Index,
+    PositiveFloat,
+    Probability,
+    Settings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """The `[model]` section: a published size, sizes of one's own, or a model to go on from.
+
+    The published keys replace single values of the size (`base` where no `preset` is named) or,
+    beside `init`, the dropout of the model that is read. The vocabulary gives `vocab_size`.
+    """
+
+    preset: Literal["tiny", "mini", "small", "medium", "base", "large"] | None = None
+    init: Annotated[Path, "a model folder in quotes"] | None = None
+    attention: Literal["auto", "reference", "sdpa", "varlen"] = "auto"
+    hidden_size: Count | None = None
+    num_hidden_layers: Count | None = None
+    num_attention_heads: Count | None = None
+    intermediate_size: Count | None = None
+    hidden_act: str | None = None
+    hidden_dropout_prob: Fraction | None = None
+    attention_probs_dropout_prob: Fraction | None = None
+    max_position_embeddings: Count | None = None
+    type_vocab_size: Count | None = None
+    initializer_range: PositiveFloat | None = None
+    layer_norm_eps: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the sizes make a model, or that `init` alone decides them."""
+        super().__post_init__()
+        if self.init is None:
+            self.config(BertConfig().vocab_size)
+            return
+        dropout = {"hidden_dropout_prob", "attention_probs_dropout_prob"}
+        fixed = [key for key in ("preset", *self.published()) if key not in dropout]
+        fixed = [key for key in fixed if getattr(self, key) is not None]
+        if fixed:
+            raise ConfigError(
+                f"{fixed[0]} cannot be set beside model.init ({self.init}), which decides it; "
+                "remove one of them"
+            )
+
+    def published(self) -> dict[str, Any]:
+        """The keys of `BertConfig` that the recipe sets."""
+        names = [field.name for field in dataclasses.fields(BertConfig)]
+        values = {name: getattr(self, name, None) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def config(self, vocab_size: int) -> BertConfig:
+        """The sizes of a new model with this many wordpieces.
+
+        Raises:
+            ConfigError: when the sizes do not fit each other.
+        """
+        preset = self.preset or "base"
+        return BertConfig.preset(preset, **self.published() | {"vocab_size": vocab_size})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneModel(ModelSettings):
+    """The `[model]` section of fine-tuning."""
+
+    init: Annotated[Path, "a model folder in quotes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainData(Settings):
+    """The `[data]` section of pre-training; the rates are the published ones."""
+
+    train: Annotated[Path, "a folder written by `bertsmith prepare`, in quotes"]
+    eval: Annotated[Path, "a folder written by `bertsmith prepare`, in quotes"] | None = None
+    max_seqlen: Count = 128
+    masked_prob: Fraction = 0.15
+    """Part of the wordpieces that are to be predicted,"""
+    mask_token_prob: Probability = 0.8
+    """part of those that are shown as [MASK],"""
+    random_token_prob: Probability = 0.1
+    """and part of those that are shown as any other wordpiece; the rest stays as it is."""
+    whole_word: bool = False
+    """Choose words in place of wordpieces."""
+
+    def __post_init__(self) -> None:
+        """Check that the two ways of hiding leave room for each other."""
+        super().__post_init__()
+        if self.mask_token_prob + self.random_token_prob > 1:
+            raise ConfigError(
+                f"mask_token_prob ({self.mask_token_prob}) and random_token_prob "
+                f"({self.random_token_prob}) must not be more than 1 together; lower one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneData(Settings):
+    """The `[data]` section of fine-tuning."""
+
+    train: Annotated[Path, "a file of records, in quotes"]
+    eval: Annotated[Path, "a file of records, in quotes"] | None = None
+    max_seqlen: Count = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(Settings):
+    """The part of the `[train]` section that pre-training and fine-tuning share."""
+
+    output: Annotated[Path, "a folder for checkpoints and metrics, in quotes"]
+    steps: Count | None = None
+    """The run's length in optimizer steps; or"""
+    budget_minutes: PositiveFloat | None = None
+    """its length in time."""
+    accumulation_steps: Count = 1
+    """Microbatches whose gradients make one step."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of matrix products; `auto` is bf16 where that is fast. Weights are always fp32."""
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    device: str = "auto"
+    num_threads: Count | None = None
+    seed: Index = 12345
+    eval_every_steps: Count | None = None
+    """Where not set, ten times over the run."""
+    checkpoint_every_steps: Count | None = None
+    """Where not set, at the end alone."""
+    keep_checkpoints: Count = 2
+    early_stopping_patience: Count | None = None
+    """Evaluations in a row without a better held-out figure that end the run."""
+
+    def __post_init__(self) -> None:
+        """Check that the run has one length."""
+        super().__post_init__()
+        if self.steps is not None and self.budget_minutes is not None:
+            raise ConfigError(
+                f"steps ({self.steps}) and budget_minutes ({self.budget_minutes}) cannot both be "
+                "the run's length; remove one, on the command line with train.steps= or "
+                "train.budget_minutes= and nothing after it"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainTraining(TrainSettings):
+    """The `[train]` section of pre-training; one of `steps` and `budget_minutes` is needed."""
+
+    batch_tokens: Count = 16384
+    """Most tokens in a microbatch."""
+
+    def __post_init__(self) -> None:
+        """Check that the run has a length."""
+        super().__post_init__()
+        if self.steps is None and self.budget_minutes is None:
+            raise ConfigError("steps is not set and budget_minutes neither; the run needs a length")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneTraining(TrainSettings):
+    """The `[train]` section of fine-tuning."""
+
+    epochs: PositiveFloat = 3.0
+    """Read where neither `steps` nor `budget_minutes` is set."""
+    batch_size: Count = 32
+    """Records in a microbatch."""
+
+
+class Recipe(Settings):
+    """What the recipes of both verbs can do."""
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a recipe file.
+
+        Args:
+            path: TOML.
+            overrides: `section.key=value`, which replace what the file says.
+
+        Raises:
+            ConfigError: when the file cannot be read, or with one line for each wrong setting.
+        """
+        return cls.from_dict(apply_overrides(read_toml(path), overrides))
+
+    def to_toml(self) -> str:
+        """The whole recipe, defaults written out; `load` gives the same recipe again."""
+        return "\n".join(_toml_lines(self.to_dict(), ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe(Recipe):
+    """A recipe of `bertsmith pretrain`."""
+
+    tasks: tuple[str, ...] = ("masked_lm", "next_sentence")
+    data: PretrainData
+    train: PretrainTraining
+    model: ModelSettings = field(default_factory=ModelSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    def __post_init__(self) -> None:
+        """Check what no section can see alone."""
+        super().__post_init__()
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ConfigError(
+                f"tasks ({', '.join(self.tasks)}) must name one objective or more, each once"
+            )
+        if self.model.init is None:
+            _check_positions(self.data.max_seqlen, self.model.config(BertConfig().vocab_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRecipe(Recipe):
+    """A recipe of `bertsmith finetune`; defaults are those of the paper's appendix A.3."""
+
+    task: Annotated[dict[str, Any], "a section with the name of a task and its settings"]
+    model: FinetuneModel
+    data: FinetuneData
+    train: FinetuneTraining
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(learning_rate=5e-5)
+    )
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    def __post_init__(self) -> None:
+        """Check what no section can see alone."""
+        super().__post_init__()
+        if not isinstance(self.task.get("name"), str):
+            raise ConfigError("task.name is not set; it must be the name of a task in quotes")
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """What the `[task]` section says besides the task's name."""
+        return {key: value for key, value in self.task.items() if key != "name"}
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file; a mistake in it is reported with its line."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; a recipe is a TOML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as text: {error}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, place = str(error).rpartition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        number = int(line[1]) if line else text.count("\n") + 1
+        raise ConfigError(f"{path}:{number}: not valid TOML: {reason}") from None
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Replace settings of nested mappings, which are left as they are.
+
+    Args:
+        values: the recipe as read.
+        overrides: `section.key=value`, the value as in TOML, quotes left away where a text cannot
+            be taken for anything else; nothing after the `=` takes the setting out.
+
+    Raises:
+        ConfigError: for text that is no override.
+    """
+    values = {key: dict(v) if isinstance(v, Mapping) else v for key, v in values.items()}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        *sections, key = (part.strip() for part in name.split("."))
+        if not equals or not key or not all(sections):
+            raise ConfigError(
+                f"{override!r} is not an override; write section.key=value, "
+                "such as train.steps=1000"
+            )
+        table = values
+        for section in sections:
+            inner = table.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{override!r} is not an override: {section} is not a section")
+            table = inner
+        if text.strip():
+            table[key] = _override_value(text.strip())
+        else:
+            table.pop(key, None)
+    return values
+
+
+def _override_value(text: str) -> Any:
+    """A TOML value where the text is one of the kinds that settings have, else the text itself."""
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = values["value"]
+    known = isinstance(value, bool | int | float | str | list | dict)
+    return value if known and len(values) == 1 else text
+
+
+def _check_positions(max_seqlen: int, config: BertConfig) -> None:
+    if max_seqlen > config.max_position_embeddings:
+        raise ConfigError(
+            f"data.max_seqlen ({max_seqlen}) must be at most model.max_position_embeddings "
+            f"({config.max_position_embeddings}); lower the one or raise the other"
+        )
+
+
+def _toml_lines(values: Mapping[str, Any], section: str) -> list[str]:
+    """Plain settings first, since in TOML all that follows a header belongs to its section."""
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    lines = [f"[{section}]"] if section and (plain or not values) else []
+    lines += [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in plain.items()]
+    lines += [""] if lines else []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += _toml_lines(
+                value, f"{section}.{_toml_key(key)}" if section else _toml_key(key)
+            )
+    return lines
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, str):
+        # A JSON string is a TOML string, but for the one control character that JSON lets pass.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml_key(key)} = {_toml_value(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
