@@ -1,0 +1,140 @@
+"""What the user says about the layout of a file of records, where the file does not say it.
+
+The settings are `data.text=`, `data.pair=`, `data.label=` (a column's name, or its number counted
+from 1), `data.header=` and `data.format=`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from bertsmith.data.columns import KNOWN_NAMES, TEXT_NAMES, listed
+from bertsmith.data.record import Record
+from bertsmith.errors import ConfigError, DataError
+
+FORMATS = ("csv", "tsv", "jsonl", "txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The columns that hold text, second text and label, and how the file is to be read.
+
+    Raises:
+        ConfigError: the format is none.
+    """
+
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+    header: bool | None = None
+    """Whether the first row names the columns; None looks at it."""
+    format: str | None = None
+    """One of `FORMATS`; None goes by the file's name."""
+    is_required: bool = True
+    """False for columns that a model remembers of its training file: where a file does not have
+    them, the well-known names are looked for."""
+
+    def __post_init__(self) -> None:
+        if self.format not in (None, *FORMATS):
+            raise ConfigError(f"data.format ({self.format!r}) must be one of {', '.join(FORMATS)}")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Build from the `data.` settings, such as `{"text": "4", "header": False}`.
+
+        Raises:
+            ConfigError: for another setting or a value that is none.
+        """
+        known = [field.name for field in fields(cls) if field.name != "is_required"]
+        values: dict[str, Any] = {}
+        for key, value in settings.items():
+            if key not in known:
+                close = difflib.get_close_matches(key, known, 1)
+                hint = (
+                    f"did you mean data.{close[0]}?"
+                    if close
+                    else "those are data." + (", data.".join(known))
+                )
+                raise ConfigError(f"data.{key} is not a setting; {hint}")
+            if key == "header":
+                value = _truth(value)
+            elif key != "format":
+                value = _column(key, value)
+            values[key] = value
+        return cls(**values)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The roles that the user has given a column: role to column."""
+        roles = {"text": self.text, "pair": self.pair, "label": self.label}
+        return {role: column for role, column in roles.items() if column is not None}
+
+    def are_header(self, cells: list[str]) -> bool:
+        """Whether a table's first row names its columns.
+
+        It does when no cell is a number and at least one is a name that is well known or that
+        the user has given, capitals ignored. Rows of data mostly hold a number, a label or an
+        id, and a text that is exactly such a name is hardly ever the first of a file;
+        `data.header=false` is for the file where it is.
+        """
+        if self.header is not None:
+            return self.header
+        known = KNOWN_NAMES | {name.lower() for name in self.named.values()}
+        return any(cell.lower() in known for cell in cells) and not any(map(_is_number, cells))
+
+    def rename(self, record: Record, *, is_table: bool) -> Record:
+        """Call the named columns by their roles; `is_table` says whether numbers count columns.
+
+        Where the text is named, other columns are texts no longer, whatever they are called.
+
+        Raises:
+            DataError: when the record does not have a column that it must have.
+        """
+        roles: dict[str, Any] = {}
+        names = list(record.fields)
+        for role, column in self.named.items():
+            if column in record.fields:
+                roles[role] = record.fields[column]
+            elif is_table and column.isdecimal() and 0 < int(column) <= len(names):
+                if self.is_required:
+                    roles[role] = record.fields[names[int(column) - 1]]
+            elif self.is_required and (role != "label" or is_table):
+                raise DataError(
+                    f"{record.location}: data.{role} ({column}) is not one of the columns "
+                    f"({listed(record)}); name one of them"
+                )
+        if not self.is_required and not {"text", "pair"} & set(self.named) <= set(roles):
+            return record
+        kept = {
+            name: value
+            for name, value in record.fields.items()
+            if "text" not in roles or name.lower() not in TEXT_NAMES
+        }
+        return Record(kept | roles, record.location)
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell holds a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _column(role: str, value: object) -> str:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not is_count and not (isinstance(value, str) and value):
+        raise ConfigError(
+            f"data.{role} ({value!r}) must be the name of a column, or its number counted from 1"
+        )
+    return str(value)
+
+
+def _truth(value: object) -> bool:
+    if value not in (True, False, "true", "false"):
+        raise ConfigError(f"data.header ({value!r}) must be true or false")
+    return value in (True, "true")
