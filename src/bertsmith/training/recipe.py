@@ -136,11 +136,12 @@ class TrainSettings(Settings):
     """its length in time."""
     accumulation_steps: Count = 1
     """Microbatches whose gradients make one step."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of matrix products; `auto` is bf16 where that is fast. Weights are always fp32."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Of matrix products; where not set, bf16 if that is fast. Weights are always fp32."""
     gradient_checkpointing: bool = False
     compile: bool = False
-    device: str = "auto"
+    device: str | None = None
+    """Where not set, a GPU if there is one."""
     num_threads: Count | None = None
     seed: Index = 12345
     eval_every_steps: Count | None = None
