@@ -1,0 +1,144 @@
+"""`Encoding`, a text as the model reads it, and the rules that cut a text to a length.
+
+Section 3 of the paper: `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, segment 0 up to the first
+[SEP] and 1 after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from bertsmith.errors import ConfigError, DataError
+
+Truncation = Literal["longest_first", "only_first", "only_second", "head_tail"]
+"""How a text, or a pair, that is too long is cut.
+
+longest_first: the longer of the two loses its last piece until both fit; of two that are equally
+    long, the second. This is Google's rule. Hugging Face's gives an odd piece to the second.
+only_first, only_second: that one loses its end; the other stays whole.
+head_tail: the lengths of longest_first, but of each text the first quarter and the end are kept
+    and the middle is cut (Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?":
+    128 of 512 from the head).
+"""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One sequence of wordpieces; all lists are equally long."""
+
+    ids: list[int]
+    tokens: list[str]
+    """The wordpieces themselves."""
+    segment_ids: list[int]
+    """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
+    offsets: list[tuple[int, int]]
+    """Start and end of each piece, in characters of its text (of its word, where the text came
+    as a list of words); (0, 0) for the special tokens around the texts."""
+    word_ids: list[int | None]
+    """The word that each piece belongs to, counted from 0 in each text: the given words where the
+    text came as a list of words, else the words and punctuation marks that the tokenizer sees.
+    None for the special tokens around the texts. A word of control characters has no piece."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The wordpieces of one text, before [CLS] and [SEP]; fields as in `Encoding`."""
+
+    ids: list[int] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    offsets: list[tuple[int, int]] = field(default_factory=list)
+    word_ids: list[int | None] = field(default_factory=list)
+
+    @classmethod
+    def from_engine(cls, encoding: Any) -> Pieces:
+        """Take over what the engine found."""
+        return cls(encoding.ids, encoding.tokens, encoding.offsets, encoding.word_ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Pieces:
+        return Pieces(self.ids[part], self.tokens[part], self.offsets[part], self.word_ids[part])
+
+    def __add__(self, other: Pieces) -> Pieces:
+        return Pieces(
+            self.ids + other.ids,
+            self.tokens + other.tokens,
+            self.offsets + other.offsets,
+            self.word_ids + other.word_ids,
+        )
+
+
+def assemble(texts: Sequence[Pieces], cls: tuple[int, str], sep: tuple[int, str]) -> Encoding:
+    """Put [CLS] and [SEP], given as (id, token), around one text or two."""
+    row, segment_ids = _special(*cls), [0]
+    for segment, text in enumerate(texts):
+        row = row + text + _special(*sep)
+        segment_ids += [segment] * (len(text) + 1)
+    return Encoding(row.ids, row.tokens, segment_ids, row.offsets, row.word_ids)
+
+
+def truncate(texts: Sequence[Pieces], max_length: int, truncation: Truncation) -> list[Pieces]:
+    """Cut one text or two so that the assembled sequence has at most `max_length` pieces.
+
+    Raises:
+        ConfigError: `truncation` is not a rule, or `max_length` has no room for a piece.
+        DataError: the text that must stay whole does not fit.
+    """
+    if truncation not in get_args(Truncation):
+        raise ConfigError(
+            f"truncation ({truncation!r}) must be one of {', '.join(get_args(Truncation))}"
+        )
+    budget = room(max_length, len(texts))
+    if sum(map(len, texts)) <= budget:
+        return list(texts)
+    kept = _kept_lengths([len(text) for text in texts], budget, truncation)
+    if truncation == "head_tail":
+        return [_head_tail(text, length) for text, length in zip(texts, kept, strict=True)]
+    return [text[:length] for text, length in zip(texts, kept, strict=True)]
+
+
+def room(max_length: int, num_texts: int) -> int:
+    """How many pieces of text fit beside [CLS] and a [SEP] for each text."""
+    least = 2 * num_texts + 1
+    if max_length < least:
+        raise ConfigError(
+            f"max_length ({max_length}) must be at least {least}: [CLS], "
+            f"{num_texts} [SEP] and a piece of each text"
+        )
+    return max_length - num_texts - 1
+
+
+def _kept_lengths(lengths: Sequence[int], budget: int, truncation: Truncation) -> list[int]:
+    if len(lengths) == 1:
+        if truncation == "only_second":
+            raise ConfigError("truncation 'only_second' needs a pair; use longest_first for one")
+        return [budget]
+    first, second = lengths
+    if truncation in ("only_first", "only_second"):
+        whole = second if truncation == "only_first" else first
+        if whole >= budget:
+            raise DataError(
+                f"truncation {truncation!r} cannot help: the other text alone has {whole} pieces "
+                f"of the {budget} that fit; use longest_first or a greater max_length"
+            )
+        return [budget - whole, second] if truncation == "only_first" else [first, budget - whole]
+    # The closed form of Google's loop: the odd piece stays with the first.
+    first = min(first, max(budget - second, (budget + 1) // 2))
+    return [first, min(second, budget - first)]
+
+
+def _head_tail(text: Pieces, length: int) -> Pieces:
+    if len(text) <= length:
+        return text
+    head = length // 4
+    return text[:head] + text[len(text) - (length - head) :]
+
+
+def _special(index: int, token: str) -> Pieces:
+    return Pieces([index], [token], [(0, 0)], [None])

@@ -1,0 +1,242 @@
+"""`Tokenizer`: text to wordpieces and back, with the ids of Hugging Face's fast BERT tokenizer.
+
+Section 3 of the paper. Two ways lead from text to ids: `encode` for what a model reads (offsets,
+words, pairs, truncation), and `ids`, `ids_batch` and `flat_ids` for corpora, several times faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer as Engine
+
+from bertsmith.errors import ConfigError, DataError
+from bertsmith.text.chunks import ChunkCache
+from bertsmith.text.encoding import Encoding, Pieces, Truncation, assemble, room, truncate
+from bertsmith.text.tokenizer_files import build_engine, read_engine, write_tokenizer_files
+from bertsmith.text.vocabulary import Vocabulary
+
+Text = str | Sequence[str]
+"""A text, or its words where it has been split already."""
+
+
+class Tokenizer:
+    """Turns text into wordpieces; made by `Tokenizer.load` or `Tokenizer.from_vocabulary`.
+
+    It can be sent to other processes. The corpus methods start no threads, so that forking
+    after them is safe.
+    """
+
+    def __init__(self, engine: Engine, vocabulary: Vocabulary) -> None:
+        self._engine = engine
+        self.vocabulary = vocabulary
+        self.vocab_size = len(vocabulary)
+        self.lowercase: bool = engine.normalizer.lowercase
+        self.pad_id = vocabulary.id_of("[PAD]")
+        self.unk_id = vocabulary.id_of("[UNK]")
+        self.cls_id = vocabulary.id_of("[CLS]")
+        self.sep_id = vocabulary.id_of("[SEP]")
+        self.mask_id = vocabulary.id_of("[MASK]")
+
+    @classmethod
+    def load(cls, path: str | Path, *, lowercase: bool | None = None) -> Self:
+        """Open a vocab.txt, a tokenizer.json or a model folder.
+
+        Args:
+            path: the file or folder.
+            lowercase: in place of what is stored beside the vocabulary; without either, a
+                vocabulary with upper-case entries is cased, any other uncased.
+
+        Raises:
+            CheckpointError: a file is missing, damaged or no BERT tokenizer, or a vocabulary with
+                upper-case entries is to be opened as uncased.
+        """
+        return cls(*read_engine(Path(path), lowercase))
+
+    @classmethod
+    def from_vocabulary(cls, vocabulary: Vocabulary, *, lowercase: bool) -> Self:
+        """A tokenizer for a new vocabulary."""
+        return cls(build_engine(vocabulary, lowercase=lowercase), vocabulary)
+
+    def save(self, folder: str | Path) -> None:
+        """Write vocab.txt, tokenizer.json and tokenizer_config.json; other files there stay."""
+        write_tokenizer_files(Path(folder), self._engine, self.vocabulary)
+
+    def encode(
+        self,
+        text: Text,
+        pair: Text | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+        split_special_tokens: bool = False,
+    ) -> Encoding:
+        """`[CLS] text [SEP]`, or `[CLS] text [SEP] pair [SEP]`.
+
+        Args:
+            text: a string, or a list of words (then offsets count within each word).
+            pair: the second text.
+            max_length: the most wordpieces, special tokens included; None: no limit.
+            truncation: how longer ones are cut, see `encoding.Truncation`.
+            split_special_tokens: treat "[MASK]" and its like in the text as any other text;
+                otherwise they become the special token.
+        """
+        return self.encode_batch(
+            [text],
+            None if pair is None else [pair],
+            max_length=max_length,
+            truncation=truncation,
+            split_special_tokens=split_special_tokens,
+        )[0]
+
+    def encode_batch(
+        self,
+        texts: Sequence[Text],
+        pairs: Sequence[Text] | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+        split_special_tokens: bool = False,
+    ) -> list[Encoding]:
+        """`encode` for many texts, on several threads."""
+        if pairs is not None and len(pairs) != len(texts):
+            raise DataError(f"{len(texts)} texts came with {len(pairs)} pairs; give one for each")
+        columns = [self._pieces(texts, split_special_tokens)]
+        if pairs is not None:
+            columns.append(self._pieces(pairs, split_special_tokens))
+        rows: Iterable[Sequence[Pieces]] = zip(*columns, strict=True)
+        if max_length is not None:
+            rows = (truncate(row, max_length, truncation) for row in rows)
+        return [self._assemble(row) for row in rows]
+
+    def encode_windows(
+        self,
+        text: Text,
+        pair: Text | None = None,
+        *,
+        max_length: int,
+        step: int,
+        split_special_tokens: bool = False,
+    ) -> list[Encoding]:
+        """Overlapping windows over a long text; with a pair, over the pair after the whole text.
+
+        Args:
+            text: the long text, or the question before it.
+            pair: the long text, when `text` is a question.
+            max_length: the most wordpieces of a window, special tokens included.
+            step: how many wordpieces each window starts after the one before it. This is
+                Google's doc_stride; Hugging Face's stride is the overlap, which is the room for
+                the long text less the step. A step beyond that room is shortened to it.
+            split_special_tokens: as in `encode`.
+
+        Raises:
+            ConfigError: `step` is below 1, or `max_length` too small.
+            DataError: the question leaves no room.
+        """
+        if step < 1:
+            raise ConfigError(f"step ({step}) must be at least 1 wordpiece")
+        texts = [text] if pair is None else [text, pair]
+        *question, document = (self._pieces([each], split_special_tokens)[0] for each in texts)
+        width = room(max_length, len(texts)) - sum(map(len, question))
+        if width < 1:
+            raise DataError(
+                f"the first text has {len(question[0])} wordpieces, which leaves no room for the "
+                f"second in max_length ({max_length}); shorten it"
+            )
+        step = min(step, width)
+        starts = range(0, max(1, len(document) - width + step), step)
+        return [self._assemble([*question, document[at : at + width]]) for at in starts]
+
+    def wordpieces(self, text: str) -> list[str]:
+        """The wordpieces of a text, without [CLS] and [SEP]; special tokens are recognised."""
+        return self._pieces([text], False)[0].tokens
+
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
+        """Text from ids: pieces joined to words, and no blank before punctuation.
+
+        Raises:
+            DataError: an id is outside the vocabulary.
+        """
+        ids = list(ids)
+        for index in ids:
+            if not 0 <= index < self.vocab_size:
+                raise DataError(
+                    f"id {index} is outside the vocabulary of {self.vocab_size:,} wordpieces"
+                )
+        text: str = self._engine.decode(ids, skip_special_tokens=skip_special_tokens)
+        return text
+
+    @property
+    def ids_dtype(self) -> np.dtype[Any]:
+        """The type of ids on disk: uint16 while they fit, else uint32."""
+        return np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.uint32)
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text without [CLS] and [SEP]; "[MASK]" in it is text like any other."""
+        return self._corpus.ids(text)
+
+    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`ids` of many texts."""
+        ids, lengths = self.flat_ids(texts)
+        flat, ends = ids.tolist(), np.cumsum(lengths).tolist()
+        return [flat[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]
+
+    def flat_ids(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """`ids` of many texts end to end; the quickest form, best with thousands of sentences.
+
+        Returns:
+            The ids of all texts, of `ids_dtype`, read-only; and (number of texts,) int64, how
+            many ids each text has (0 for a text of white space).
+        """
+        return self._corpus.flat_ids(texts)
+
+    @cached_property
+    def _corpus(self) -> ChunkCache:
+        return ChunkCache(self._plain_engine, lowercase=self.lowercase, dtype=self.ids_dtype)
+
+    @cached_property
+    def _plain_engine(self) -> Engine:
+        """An engine that sees no special tokens in text: the engine has no such option for a call."""
+        engine = Engine.from_str(self._engine.to_str())
+        engine.encode_special_tokens = True
+        return engine
+
+    def _pieces(self, texts: Sequence[Text], split_special_tokens: bool) -> list[Pieces]:
+        engine = self._plain_engine if split_special_tokens else self._engine
+        pieces: dict[int, Pieces] = {}
+        for is_split in (False, True):
+            places = [i for i, text in enumerate(texts) if isinstance(text, str) != is_split]
+            found = _run(engine, [texts[i] for i in places], is_split)
+            pieces |= zip(places, map(Pieces.from_engine, found), strict=True)
+        return [pieces[i] for i in range(len(texts))]
+
+    def _assemble(self, texts: Sequence[Pieces]) -> Encoding:
+        return assemble(texts, (self.cls_id, "[CLS]"), (self.sep_id, "[SEP]"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._engine.to_str(), self.vocabulary)
+
+    def __repr__(self) -> str:
+        case = "uncased" if self.lowercase else "cased"
+        return f"Tokenizer({self.vocab_size:,} wordpieces, {case})"
+
+
+def _run(engine: Engine, texts: Sequence[Text], is_split: bool) -> list[Any]:
+    options = {"is_pretokenized": is_split, "add_special_tokens": False}
+    try:
+        rows = [list(text) for text in texts] if is_split else texts
+        if len(rows) == 1:
+            return [engine.encode(rows[0], **options)]  # starts no threads
+        found: list[Any] = engine.encode_batch(rows, **options) if rows else []
+    except TypeError:
+        raise DataError("a text must be a string, or a list of strings (its words)") from None
+    return found
+
+
+def _restore(kind: type[Tokenizer], engine: str, vocabulary: Vocabulary) -> Tokenizer:
+    return kind(Engine.from_str(engine), vocabulary)

@@ -1,0 +1,200 @@
+"""The three files of a tokenizer, in Hugging Face's layout, to the engine and back.
+
+vocab.txt            one wordpiece a line
+tokenizer.json       the engine's own form: vocabulary, normalisation, special tokens
+tokenizer_config.json   what `transformers` reads first: do_lower_case and the names of the tokens
+
+The engine is the `tokenizers` package: BERT's clean-up, white space and punctuation splitting and
+WordPiece, as Hugging Face's fast BERT tokenizer composes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Engine
+from tokenizers import decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+
+from bertsmith.atomic_folder import atomic_folder
+from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.text.vocabulary import CONTINUATION, SPECIAL_TOKENS, Vocabulary
+
+VOCAB_FILE = "vocab.txt"
+ENGINE_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+
+# What a tokenizer.json must be made of for its ids to be BERT's.
+_PARTS = {"model": "WordPiece", "normalizer": "BertNormalizer", "pre_tokenizer": "BertPreTokenizer"}
+# The key in tokenizer_config.json of each setting of the engine's normaliser.
+_SETTINGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+
+
+def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Vocabulary]:
+    """Open a vocab.txt, a tokenizer.json or a folder that holds one of them.
+
+    Settings in the tokenizer_config.json beside it count before those in tokenizer.json, as in
+    `transformers`. Where neither says whether the vocabulary is cased, its entries do.
+
+    Args:
+        path: the file or folder.
+        lowercase: in place of what is stored.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or no BERT tokenizer, or an uncased tokenizer
+            is asked of a vocabulary with upper-case entries.
+    """
+    file = _find(path)
+    settings = _settings(file.parent / CONFIG_FILE)
+    if file.suffix == ".json" or _starts_like_json(file):
+        engine, vocabulary = _read_json(file)
+    else:
+        vocabulary = Vocabulary.load(file)
+        engine = build_engine(vocabulary, lowercase=not vocabulary.is_cased)
+    for key, name in _SETTINGS.items():
+        if key in settings:
+            setattr(engine.normalizer, name, settings[key])
+    if lowercase is not None:
+        engine.normalizer.lowercase = lowercase
+    if engine.normalizer.lowercase and vocabulary.is_cased:
+        raise CheckpointError(
+            f"{file} has upper-case entries ({vocabulary.first_upper_case!r}, say) and would be "
+            "opened as uncased, which never finds them; open it with lowercase=False, or set "
+            f"do_lower_case to false in {CONFIG_FILE}"
+        )
+    return engine, vocabulary
+
+
+def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
+    """The engine for a vocabulary; accents are stripped where letters are lower-cased."""
+    engine = Engine(WordPiece(vocabulary.to_dict(), unk_token="[UNK]"))  # noqa: S106 (no password)
+    engine.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    engine.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    engine.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary.id_of(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    engine.add_special_tokens(list(SPECIAL_TOKENS))
+    return engine
+
+
+def write_tokenizer_files(folder: Path, engine: Engine, vocabulary: Vocabulary) -> None:
+    """Write the three files; `transformers.AutoTokenizer` opens them with equal ids.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    normalizer = engine.normalizer
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": normalizer.lowercase,
+        "strip_accents": normalizer.strip_accents,
+        "tokenize_chinese_chars": normalizer.handle_chinese_chars,
+        "model_max_length": 512,
+        **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
+    }
+    try:
+        with atomic_folder(folder) as partial:
+            (partial / VOCAB_FILE).write_bytes(vocabulary.to_bytes())
+            (partial / ENGINE_FILE).write_text(engine.to_str() + "\n", encoding="utf-8")
+            (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written: {error.strerror}; choose another folder"
+        ) from None
+
+
+def _find(path: Path) -> Path:
+    if path.is_dir():
+        for name in (ENGINE_FILE, VOCAB_FILE):
+            if (path / name).is_file():
+                return path / name
+        raise CheckpointError(
+            f"{path} holds neither {ENGINE_FILE} nor {VOCAB_FILE}; give the folder that "
+            "`bertsmith vocab` wrote, or a model's"
+        )
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} does not exist; a vocabulary is a vocab.txt, a tokenizer.json or a folder "
+            "with one of them"
+        )
+    return path
+
+
+def _starts_like_json(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(2) in (b"{\n", b'{"', b"{ ", b"{\r")
+    except OSError:
+        return False
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{file} is not valid JSON ({error}); copy it again from its source"
+        ) from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file} must hold a JSON object")
+    return values
+
+
+def _settings(file: Path) -> Mapping[str, bool | None]:
+    """The stored settings of normalisation; empty where there is no tokenizer_config.json."""
+    values = _read_object(file) if file.is_file() else {}
+    settings = {key: values[key] for key in _SETTINGS if key in values}
+    for key, value in settings.items():
+        if not isinstance(value, bool) and not (value is None and key == "strip_accents"):
+            raise CheckpointError(f"{file}: {key} ({value!r}) must be true or false")
+    return settings
+
+
+def _read_json(file: Path) -> tuple[Engine, Vocabulary]:
+    values = _read_object(file)
+    for part, kind in _PARTS.items():
+        section = values.get(part)
+        found = section.get("type") if isinstance(section, dict) else None
+        if found != kind:
+            raise CheckpointError(
+                f"{file} has {part} {found!r}, and BERT's is {kind!r}; this is the tokenizer of "
+                "another kind of model"
+            )
+    model = values["model"]
+    if (model.get("unk_token"), model.get("continuing_subword_prefix")) != ("[UNK]", CONTINUATION):
+        raise CheckpointError(
+            f"{file} must name the unknown token [UNK] and continue words with ##"
+        )
+    try:
+        engine = Engine.from_str(json.dumps(values))
+    except Exception as error:  # the engine raises nothing more exact
+        raise CheckpointError(f"{file} is damaged: {error}") from None
+    engine.no_truncation()  # some files carry a length or padding, which belongs to the caller
+    engine.no_padding()
+    return engine, Vocabulary(_pieces_by_id(engine.get_vocab(), file), name=str(file))
+
+
+def _pieces_by_id(ids: Mapping[str, int], file: Path) -> list[str]:
+    """The entries in order, blank where no entry has an id."""
+    highest = max(ids.values(), default=-1)
+    if len(set(ids.values())) < len(ids) or highest > 2 * len(ids):
+        raise CheckpointError(
+            f"{file} gives {len(ids):,} entries ids up to {highest:,}, some of them the same or "
+            "far apart; each must have its own, from 0"
+        )
+    pieces = [""] * (highest + 1)
+    for piece, index in ids.items():
+        pieces[index] = piece
+    return pieces
