@@ -1,0 +1,92 @@
+"""A function over a stream in many processes: results in order, memory bounded, no orphans."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+from bertsmith.errors import DataError
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def ordered_map(
+    make: Callable[[], Callable[[X], Y]], items: Iterable[X], workers: int
+) -> Iterator[tuple[X, Y]]:
+    """Each item with what a function returns for it, in the order of the items.
+
+    Few items are held at any time. Interrupting the program ends the workers after their present
+    item, and a worker ends when its parent does, however that happened.
+
+    Args:
+        make: makes the function, once in every worker; must be picklable.
+        items: read as far ahead as keeps the workers busy.
+        workers: processes; with 1 everything happens in this one.
+
+    Raises:
+        DataError: a worker was killed.
+    """
+    if workers == 1:
+        function = make()
+        for item in items:
+            yield item, function(item)
+        return
+    pending: deque[tuple[X, Future[Y]]] = deque()
+    # Forking a process that has threads, as most that use numpy do, may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (make,))
+    try:
+        for item in items:
+            pending.append((item, pool.submit(_work, item)))
+            if len(pending) > 2 * workers:
+                first, future = pending.popleft()
+                yield first, future.result()
+        while pending:
+            first, future = pending.popleft()
+            yield first, future.result()
+    except BrokenProcessPool:
+        raise DataError(
+            "a worker process was killed, which is mostly for want of memory; "
+            "run the same command again with fewer --workers"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_function: Callable[[Any], Any]
+
+
+def _start_worker(make: Callable[[], Callable[[Any], Any]]) -> None:
+    global _function
+    # Ctrl-C reaches the whole group of processes; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _function = make()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, even by a signal that it could not handle."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(item: Any) -> Any:
+    return _function(item)
