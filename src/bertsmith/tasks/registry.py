@@ -30,9 +30,10 @@ def build_task(name: str, **settings: Any) -> Task:
     """
     module_name = name if "." in name else f"bertsmith.tasks.{name}"
     try:
-        module = _import(module_name)
-        task_class = module.TASK
-    except (ModuleNotFoundError, AttributeError):
+        task_class = _import(module_name).TASK
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name not in _parents(module_name):
+            raise  # the task's own module is there and wants one that is not
         known = task_names()
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"the tasks are {', '.join(known)}"
@@ -42,6 +43,12 @@ def build_task(name: str, **settings: Any) -> Task:
     except TypeError as error:
         raise ConfigError(f"the settings {settings} do not fit the task {name}: {error}") from None
     return task
+
+
+def _parents(module_name: str) -> set[str]:
+    """The module and the packages that it is in."""
+    parts = module_name.split(".")
+    return {".".join(parts[: index + 1]) for index in range(len(parts))}
 
 
 def _import(name: str) -> Any:

@@ -1,0 +1,88 @@
+"""`bertsmith VERB ...`: finds the verb and turns errors into one sentence and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import ModuleType
+from typing import NoReturn
+
+from bertsmith.errors import BertsmithError
+
+# In the order of a model's life; `--help` shows them so.
+VERBS = (
+    "vocab",
+    "tokenize",
+    "prepare",
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "predict",
+    "fill-mask",
+    "info",
+    "demo",
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Answer bad use with one sentence in place of the whole usage."""
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser; only the named verb's module is read, so that `--help` is quick."""
+    parser = _Parser(
+        prog="bertsmith",
+        description="Make and use BERT: from raw text to predictions.",
+        epilog="`bertsmith VERB --help` shows a verb's options and two worked examples.",
+    )
+    parser.add_argument("--version", action="version", version=version("bertsmith"))
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    for name in VERBS if verb is None else [verb]:
+        module = _module(name)
+        verb_parser = verbs.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb_parser)
+        verb_parser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if verb is not None and verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
+        print(f"bertsmith: {verb!r} is not a verb; {hint}", file=sys.stderr)
+        return 2
+    args = build_parser(verb).parse_args(arguments)
+    try:
+        status: int | None = args.run(args)
+        sys.stdout.flush()
+    except BertsmithError as error:
+        print(f"bertsmith: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output has enough; Python must not try to flush it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("bertsmith: interrupted", file=sys.stderr)
+        return 130
+    return status or 0
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"bertsmith.cli.{verb.replace('-', '_')}")

@@ -1,0 +1,1 @@
+"""BERT's whole life on real text, in minutes on a laptop."""

@@ -1,0 +1,224 @@
+"""One label for a text or for a pair of texts (paper, section 4.1 and figure 4 a and b).
+
+Dimension key: `B` sequences, `H` hidden size, `C` labels.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.batch import Batch
+from bertsmith.data.columns import label_of, labelled, texts_of
+from bertsmith.data.example import Example
+from bertsmith.data.layout import Layout
+from bertsmith.data.record import Record
+from bertsmith.errors import ConfigError, DataError
+from bertsmith.metrics.classification import ClassificationMetrics
+from bertsmith.model.bert import Bert, BertOutput
+from bertsmith.model.initialization import initialize
+from bertsmith.tasks.losses import mean_cross_entropy
+from bertsmith.tasks.task import Head, RecordTask, Targets
+from bertsmith.text.tokenizer import Tokenizer
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+
+
+class SequenceClassificationHead(Head):
+    """Dropout and a linear layer on the pooled output."""
+
+    def __init__(self, bert: Bert, num_labels: int, classifier_dropout: float | None) -> None:
+        super().__init__()
+        config = bert.config
+        # Google's code fixes 0.1 here; every published configuration says the same.
+        self.dropout = nn.Dropout(
+            config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout
+        )
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        initialize(self, config.initializer_range)
+
+    def forward(self, output: BertOutput, targets: Targets) -> Tensor:  # noqa: ARG002
+        """(B, H) pooled output → (B, C)."""
+        logits: Tensor = self.classifier(self.dropout(output.pooled_output))
+        return logits
+
+
+class SequenceClassification(RecordTask):
+    """Targets: `labels` (B,), the label's place among the task's labels; -100 = no label.
+
+    Args:
+        labels: the names; None where `learn_labels` is to find them.
+        classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
+        columns: of the training file, as the user named them (`text`, `pair`, `label`); a model
+            remembers them for files like it.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+    """
+
+    name = "sequence_classification"
+    needs_pooler = True
+    target = "labels"
+
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str | int] | None = None,
+        classifier_dropout: float | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        if classifier_dropout is not None and not 0 <= classifier_dropout < 1:
+            raise ConfigError(
+                f"task.classifier_dropout ({classifier_dropout}) must be at least 0 and below 1"
+            )
+        self.classifier_dropout = classifier_dropout
+        self.columns = Layout.from_settings(columns or {}).named
+        self.labels: list[str] | None = None
+        self.num_truncated = 0
+        """Texts or pairs cut to `max_length` so far."""
+        if labels is not None:
+            self._set_labels([str(label) for label in labels])
+
+    def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
+        """Look through the training records before any work is done on them.
+
+        Labels that were not given are learned: sorted, as numbers where all of them are.
+
+        Returns:
+            How many records there are of each label, in the order of the labels.
+
+        Raises:
+            DataError: a record has no label or one that is not the task's; or the labels found
+                do not make a classification.
+        """
+        counts: Counter[str] = Counter()
+        for record in labelled(records):
+            label = _label_text(record)
+            if self.labels is not None:
+                self._index(label, record)
+            counts[label] += 1
+        if self.labels is None:
+            self._set_labels(_sorted_labels(counts))
+        return {label: counts[label] for label in self._known_labels()}
+
+    def examples(
+        self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
+    ) -> Iterator[Example]:
+        """Encode text or pair; the longer of a pair is cut first where both are too long.
+
+        Raises:
+            DataError: a record has no text, or a label that is not one of the task's.
+        """
+        for record in records:
+            text, pair = texts_of(record)
+            encoding = tokenizer.encode(text, pair, max_length=max_length)
+            if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
+                self.num_truncated += 1
+            has_label = label_of(record) is not None
+            target = self._index(_label_text(record), record) if has_label else None
+            # Arrays, since lists of numbers take eight times the memory.
+            ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
+            yield Example(ids, segment_ids, target)
+
+    def collate(self, examples: list[Example]) -> dict[str, Tensor]:
+        """`labels` (B,)."""
+        labels = [-100 if example.target is None else example.target for example in examples]
+        return {"labels": torch.tensor(labels)}
+
+    def build_head(self, bert: Bert) -> SequenceClassificationHead:
+        """Dropout and a linear layer to C labels."""
+        return SequenceClassificationHead(bert, len(self._known_labels()), self.classifier_dropout)
+
+    def loss(self, logits: Tensor, targets: Targets) -> Tensor:
+        """Mean cross-entropy over the records."""
+        return mean_cross_entropy(logits, targets["labels"])
+
+    def metrics(self) -> ClassificationMetrics:
+        """Accuracy, F1 and others; see `ClassificationMetrics`."""
+        return ClassificationMetrics(len(self._known_labels()))
+
+    def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
+        """The likeliest `label`, its `probability`, and the `probabilities` of all."""
+        labels = self._known_labels()
+        answers = []
+        for row in logits.float().softmax(-1).tolist():
+            probabilities = dict(zip(labels, row, strict=True))
+            label = max(probabilities, key=probabilities.__getitem__)
+            answers.append(
+                {
+                    "label": label,
+                    "probability": probabilities[label],
+                    "probabilities": probabilities,
+                }
+            )
+        return answers
+
+    def settings(self) -> dict[str, Any]:
+        """`labels`, and the others where they were given."""
+        settings = {"labels": self._known_labels(), "columns": self.columns}
+        if self.classifier_dropout is not None:
+            settings["classifier_dropout"] = self.classifier_dropout
+        return {key: value for key, value in settings.items() if value not in ({}, None)}
+
+    def _set_labels(self, labels: list[str]) -> None:
+        if len(set(labels)) < len(labels) or len(labels) < 2:
+            raise ConfigError(
+                f"task.labels ({', '.join(labels)}) must name at least two labels, each once"
+            )
+        self.labels = labels
+        self._indices = {label: index for index, label in enumerate(labels)}
+
+    def _known_labels(self) -> list[str]:
+        if self.labels is None:
+            raise ConfigError(
+                "task.labels is not set; list the labels, or learn them from the training records"
+            )
+        return self.labels
+
+    def _index(self, label: str, record: Record) -> int:
+        labels = self._known_labels()
+        if label not in self._indices:
+            raise DataError(
+                f"{record.location}: label {label!r} is not one of the task's labels "
+                f"({', '.join(labels)}); list it in task.labels or drop the record"
+            )
+        return self._indices[label]
+
+
+def _label_text(record: Record) -> str:
+    """A label as text; JSON's 1, 1.0 and "1" are the same label."""
+    label = label_of(record)
+    if isinstance(label, bool):
+        return str(label).lower()
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if not isinstance(label, str | int | float):
+        kind = "a list" if isinstance(label, list) else "an object"
+        raise DataError(
+            f"{record.location}: the label is {kind}; it must be one text or whole number"
+        )
+    return str(label)
+
+
+def _sorted_labels(counts: Mapping[str, int]) -> list[str]:
+    labels = sorted(counts)
+    if len(labels) < 2:
+        raise DataError(
+            f"every record has the label {', '.join(labels)!r}; a classification needs two, so "
+            "add records with others or list all of them in task.labels"
+        )
+    if not all(map(_NUMBER.fullmatch, labels)):
+        return labels
+    fraction = next((label for label in labels if not float(label).is_integer()), None)
+    if fraction is not None:
+        raise DataError(
+            f"the labels are numbers with fractions, such as {fraction}; the task for them is "
+            "sequence_regression, or list them in task.labels if they are names"
+        )
+    return sorted(labels, key=float)

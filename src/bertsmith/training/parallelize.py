@@ -1,0 +1,33 @@
+"""What is put around a plain model from outside: a device, a precision, a compiler."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from bertsmith.errors import ConfigError
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The named device, or a GPU where there is one, or the CPU.
+
+    Raises:
+        ConfigError: when PyTorch does not know the name or there is no such device.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(f"device ({name!r}) cannot be used: {reason}; try cpu or cuda") from None
+    return device
+
+
+def precision_context(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Arithmetic in float32, or with matrix products in bfloat16 over float32 parameters."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
