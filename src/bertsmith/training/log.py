@@ -50,6 +50,7 @@ class RunLog:
     def __init__(
         self, folder: Path, settings: LogSettings, *, resumed_step: int = 0, progress: float = 0.0
     ) -> None:
+        self.every_steps = settings.every_steps
         self._tensorboard = None
         if settings.tensorboard:
             self._tensorboard = _summary_writer(folder / "tensorboard", resumed_step)
