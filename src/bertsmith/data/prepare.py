@@ -25,7 +25,7 @@ from bertsmith.data.block import (
     cut_blocks,
 )
 from bertsmith.data.corpus import DocumentReader
-from bertsmith.data.corpus_report import CorpusReport, Counts
+from bertsmith.data.corpus_report import CorpusReport
 from bertsmith.data.parallel import available_cores, ordered_map
 from bertsmith.data.prepare_progress import PROGRESS, PrepareProgress
 from bertsmith.data.sentences import sentence_splitter
@@ -96,6 +96,11 @@ class Preparation:
         return sum(file.size_bytes for file in self._files)
 
     @property
+    def bytes_done(self) -> int:
+        """How much of `total_bytes` is behind it."""
+        return self._progress.bytes_read
+
+    @property
     def num_finished_shards(self) -> int:
         """Shards that an interrupted run has left."""
         return len(self._progress.shards)
@@ -103,7 +108,7 @@ class Preparation:
     def run(
         self,
         workers: int | None = None,
-        on_progress: Callable[[int, Counts], None] | None = None,
+        on_progress: Callable[[], None] | None = None,
     ) -> CorpusReport:
         """Make the shards that are missing, then the manifest.
 
@@ -112,8 +117,7 @@ class Preparation:
 
         Args:
             workers: processes that tokenize; every core when None.
-            on_progress: called after each block with the bytes of the sources that are done, as
-                they are on disk, and the counts so far.
+            on_progress: called after each block, when `bytes_done` has risen.
 
         Raises:
             DataError: text that cannot be read, or shards that cannot be written. The finished
@@ -130,7 +134,7 @@ class Preparation:
                 raise
         return self.report
 
-    def _run(self, workers: int, on_progress: Callable[[int, Counts], None] | None) -> CorpusReport:
+    def _run(self, workers: int, on_progress: Callable[[], None] | None) -> CorpusReport:
         progress = self._progress
         progress.save(self.output)
         writer = ShardWriter(
@@ -153,7 +157,7 @@ class Preparation:
                 progress.shards = list(writer.shards)
                 progress.save(self.output)
             if on_progress:
-                on_progress(block.bytes_read, progress.counts)
+                on_progress()
         if not progress.counts.documents:
             raise DataError(f"{self._files[0].path} and what follows it hold no text to prepare")
         report = progress.report()
@@ -177,7 +181,7 @@ class Preparation:
 
     def _add(self, block: Block, tokenized: TokenizedBlock) -> None:
         progress = self._progress
-        progress.position = block.end
+        progress.position, progress.bytes_read = block.end, block.bytes_read
         progress.counts += tokenized.counts
         progress.repeated.add(tokenized.line_hashes, tokenized.line_counts)
         room = MAX_EXAMPLES - len(progress.skipped_examples)

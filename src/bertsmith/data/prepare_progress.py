@@ -32,6 +32,8 @@ class PrepareProgress:
     key: dict[str, Any]
     """Settings and sources: a run may go on only where they are the same."""
     position: Position = field(default_factory=Position)
+    bytes_read: int = 0
+    """Of the sources, as they are on disk, up to that position."""
     shards: list[ShardEntry] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     repeated: RepeatedLines = field(default_factory=RepeatedLines)
@@ -58,6 +60,7 @@ class PrepareProgress:
             return cls(
                 values["key"],
                 Position(**values["position"]),
+                values["bytes_read"],
                 [ShardEntry(**entry) for entry in values["shards"]],
                 Counts(**values["counts"]),
                 repeated,
@@ -77,6 +80,7 @@ class PrepareProgress:
         values = {
             "key": self.key,
             "position": dataclasses.asdict(self.position),
+            "bytes_read": self.bytes_read,
             "shards": [dataclasses.asdict(entry) for entry in self.shards],
             "counts": dataclasses.asdict(self.counts),
             "halvings": self.repeated.halvings,
