@@ -161,10 +161,10 @@ class SequenceClassification(RecordTask):
 
     def settings(self) -> dict[str, Any]:
         """`labels`, and the others where they were given."""
-        settings = {"labels": self._known_labels(), "columns": self.columns}
+        settings: dict[str, Any] = {"labels": self._known_labels(), "columns": self.columns}
         if self.classifier_dropout is not None:
             settings["classifier_dropout"] = self.classifier_dropout
-        return {key: value for key, value in settings.items() if value not in ({}, None)}
+        return {key: value for key, value in settings.items() if value != {}}
 
     def _set_labels(self, labels: list[str]) -> None:
         if len(set(labels)) < len(labels) or len(labels) < 2:

@@ -1,0 +1,118 @@
+"""Examples of a fine-tuning task in batches: shuffled and endless to train, once to evaluate.
+
+Which examples make up batch `b` of epoch `e` is a function of the seed and these two numbers, so
+that a run resumes exactly and any number of ranks sees the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from bertsmith.batch import Batch
+from bertsmith.data.counter_random import draw, key_of
+from bertsmith.data.example import Example
+from bertsmith.data.loader import LoadedBatch, Position
+from bertsmith.errors import CheckpointError, ConfigError, DataError
+
+Collate = Callable[[list[Example]], dict[str, Tensor]]
+
+
+class ExampleBatches:
+    """Batches of a fixed number of examples, the last of an epoch with those that are left.
+
+    Of every `world_size` consecutive batches each rank gets one, as in pre-training.
+
+    Args:
+        examples: what to deal out; they stay in memory.
+        collate: makes the targets of a batch, a task's own.
+        batch_size: examples in a batch.
+        seed: decides the order.
+        shuffle: draw a new order for each epoch, or keep the one given.
+        rank: of this process.
+        world_size: number of processes.
+
+    Raises:
+        ConfigError: `batch_size` is not at least 1.
+        DataError: there are no examples.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        collate: Collate,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size ({batch_size}) must be at least 1")
+        if not examples:
+            raise DataError("there are no examples to make batches of; give at least one record")
+        self.examples = examples
+        self.collate = collate
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank, self.world_size = rank, world_size
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch, of all ranks together."""
+        return -(-len(self.examples) // self.batch_size)
+
+    def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
+        """This rank's batches without end, from a position (the start, when there is none) on.
+
+        Raises:
+            CheckpointError: the position is not one among such batches.
+        """
+        position = position or Position()
+        if position.pool or min(position.epoch, position.batch) < 0:
+            raise CheckpointError(
+                f"the checkpoint's data position ({position}) is not a place among batches of "
+                "records; resume with the data that the run began with"
+            )
+        return self._batches(position.epoch, position.batch)
+
+    def one_pass(self) -> Iterator[LoadedBatch]:
+        """All examples once, for evaluation, the short ones first so that padding is least."""
+        by_length = sorted(range(len(self.examples)), key=lambda i: len(self.examples[i].input_ids))
+        for batch in range(self.num_batches):
+            yield self._load(by_length, 0, batch, batch + 1)
+
+    def _batches(self, epoch: int, first: int) -> Generator[LoadedBatch, None, None]:
+        """`first` begins the group of batches that the ranks share; it may lie epochs ahead."""
+        while True:
+            order = self._order(epoch) if first < self.num_batches else []
+            while first + self.rank < self.num_batches:
+                yield self._load(order, epoch, first + self.rank, first + self.world_size)
+                first += self.world_size
+            first -= self.num_batches
+            epoch += 1
+
+    def _order(self, epoch: int) -> list[int]:
+        places = np.arange(len(self.examples))
+        if self.shuffle:
+            places = np.argsort(draw(key_of(self.seed, epoch), places), kind="stable")
+        order: list[int] = places.tolist()
+        return order
+
+    def _load(self, order: list[int], epoch: int, batch: int, following: int) -> LoadedBatch:
+        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        examples = [self.examples[place] for place in chosen]
+        return LoadedBatch(
+            pack_examples(examples), self.collate(examples), Position(epoch=epoch, batch=following)
+        )
+
+
+def pack_examples(examples: Sequence[Example]) -> Batch:
+    """Lay examples end to end."""
+    return Batch.from_sequences(
+        [example.input_ids for example in examples], [example.segment_ids for example in examples]
+    )
