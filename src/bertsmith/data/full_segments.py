@@ -1,8 +1,8 @@
 """Full-length texts for masked LM without next-sentence prediction.
 
-Each example is contiguous text of one document, as long as a sequence may be; the last of a
-document is shorter. This is the "No NSP" way of section 5.1, where the sequences of the paper's
-ablation are only described as single; Liu et al. 2019 (section 4.2) found it the better one.
+Each example is contiguous text of one document, as long as a sequence may be; a document's first
+and last are shorter. It serves the paper's "No NSP" ablation (section 5.1), and is close to the
+DOC-SENTENCES input of Liu et al. 2019 (section 4.2), which ends at whole sentences.
 
 Dimension key: `D` documents of a block, `N` examples.
 """

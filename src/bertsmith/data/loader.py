@@ -150,7 +150,9 @@ class PretrainingBatches:
             CheckpointError: the position is not one of this corpus.
         """
         position = position or Position()
-        if position.pool >= self._planner.num_pools or min(vars(position).values()) < 0:
+        numbers = (position.epoch, position.pool, position.batch)
+        are_counts = all(isinstance(number, int) and number >= 0 for number in numbers)
+        if not are_counts or position.pool >= self._planner.num_pools:
             raise CheckpointError(
                 f"the checkpoint's data position ({position}) is not a place in this corpus of "
                 f"{self._planner.num_pools} pools; resume with the corpus that the run began with"
