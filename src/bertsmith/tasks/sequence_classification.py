@@ -65,6 +65,7 @@ class SequenceClassification(RecordTask):
     name = "sequence_classification"
     needs_pooler = True
     target = "labels"
+    figure = "accuracy"
 
     def __init__(
         self,
@@ -191,6 +192,9 @@ class SequenceClassification(RecordTask):
         return self._indices[label]
 
 
+TASK = SequenceClassification
+
+
 def _label_text(record: Record) -> str:
     """A label as text; JSON's 1, 1.0 and "1" are the same label."""
     label = label_of(record)
@@ -208,6 +212,8 @@ def _label_text(record: Record) -> str:
 
 def _sorted_labels(counts: Mapping[str, int]) -> list[str]:
     labels = sorted(counts)
+    if not labels:
+        raise DataError("no record has a gold label; give records with labels to learn from")
     if len(labels) < 2:
         raise DataError(
             f"every record has the label {', '.join(labels)!r}; a classification needs two, so "

@@ -1,0 +1,53 @@
+"""`bertsmith predict`: a fine-tuned model's answer for each record of a file or a stream."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+
+HELP = "answer records with a fine-tuned model, one JSON object a record, in order"
+EXAMPLES = """examples:
+  bertsmith predict --model runs/sst2 --input reviews.csv > answers.jsonl
+      reads a column named text, sentence or the like
+  printf 'A fine film.\\nA waste of time.\\n' | bertsmith predict --model runs/sst2 --input -
+      reads a text a line; a tab in a line makes it a pair"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--model", required=True, metavar="DIR", help="a fine-tuned model's folder")
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="FILE",
+        help="records: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input, "
+        "of JSON lines or a text a line",
+    )
+    parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
+    add_layout_settings(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the answers, each as soon as it is known."""
+    layout = read_layout_settings(args.settings)
+    from tqdm import tqdm
+
+    from bertsmith.data.records import read_records
+    from bertsmith.inference.predictor import Predictor
+
+    predictor = Predictor.load(args.model, device=args.device)
+    records = read_records(args.input, layout=layout or predictor.layout)
+    # A bar among answers on the same screen would be torn apart by them.
+    has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
+    for answer in tqdm(predictor.predict(records), unit="record", disable=not has_bar):
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+    if predictor.num_truncated:
+        print(
+            f"{predictor.num_truncated:,} records were longer than the model's "
+            f"{predictor.max_length} wordpieces and were cut",
+            file=sys.stderr,
+        )
+    print(f"next: bertsmith evaluate --model {args.model} --data FILE", file=sys.stderr)

@@ -1,0 +1,163 @@
+"""`Predictor`: a fine-tuned model that stays loaded and answers records, however many there are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from bertsmith.data.columns import without_label
+from bertsmith.data.example import Example
+from bertsmith.data.example_batches import pack_examples
+from bertsmith.data.layout import Layout
+from bertsmith.data.record import Record
+from bertsmith.errors import ConfigError, DataError
+from bertsmith.export.huggingface import load_model
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.task import RecordTask
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.parallelize import choose_device
+
+BATCH_TOKENS = 4096
+# Records are sorted by length within this many batches: enough that those of a batch are about
+# equally long, and little enough to hold and to wait for.
+WINDOW_BATCHES = 16
+
+
+class Predictor:
+    """Answers for records, in float32.
+
+    Args:
+        model: with one task, learned from records.
+        tokenizer: the model's.
+        device: where to compute; the model is moved there.
+
+    Raises:
+        ConfigError: the model has another task, or several.
+    """
+
+    def __init__(
+        self, model: BertForTasks, tokenizer: Tokenizer, *, device: torch.device | str = "cpu"
+    ) -> None:
+        self.task = record_task(model)
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.tokenizer = tokenizer
+        self.max_length = model.config.max_position_embeddings
+        """Wordpieces of a record that are read; what is longer is cut."""
+        self.layout = remembered_layout(self.task)
+        """What the model remembers of its training file, for reading files like it."""
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | None = None) -> Self:
+        """Open a model folder.
+
+        Args:
+            path: the folder.
+            device: such as `cpu` or `cuda`; None takes a GPU where there is one.
+
+        Raises:
+            CheckpointError: the folder is not a model's, or damaged.
+            ConfigError: its task is none that answers records, or there is no such device.
+        """
+        chosen = choose_device(device)
+        loaded = load_model(path)
+        return cls(loaded.model, loaded.tokenizer, device=chosen)
+
+    @property
+    def num_truncated(self) -> int:
+        """Records cut to `max_length` so far."""
+        return getattr(self.task, "num_truncated", 0)
+
+    def predict(
+        self, records: Iterable[Any], *, batch_tokens: int = BATCH_TOKENS
+    ) -> Iterator[dict[str, Any]]:
+        """One JSON-ready answer for each record, in order, while the records are being read.
+
+        Args:
+            records: texts, pairs of texts, mappings of fields by name, or `Record`s; a label
+                among the fields is not looked at.
+            batch_tokens: the most tokens to compute at once, unless one record alone has more.
+
+        Raises:
+            ConfigError: `batch_tokens` is below 1.
+            DataError: a record is none of these, or has no text.
+        """
+        if batch_tokens < 1:
+            raise ConfigError(f"batch_tokens ({batch_tokens}) must be at least 1")
+        if isinstance(records, str | Mapping | Record):
+            raise DataError("predict takes many records and got a single one; put it in a list")
+        examples = self.task.examples(
+            (without_label(self._record(item, i)) for i, item in enumerate(records, 1)),
+            self.tokenizer,
+            max_length=self.max_length,
+        )
+        for window in _grouped(examples, WINDOW_BATCHES * batch_tokens):
+            yield from self._answer(window, batch_tokens)
+
+    def _answer(self, window: list[Example], batch_tokens: int) -> list[dict[str, Any]]:
+        order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
+        answers: list[dict[str, Any]] = []
+        for examples in _grouped((window[place] for place in order), batch_tokens):
+            batch = pack_examples(examples).to(self.device)
+            with torch.inference_mode():
+                logits = self.model(batch, {})[self.task.name]
+            answers += self.task.predict(logits, batch)
+        places = dict(zip(order, answers, strict=True))
+        return [places[place] for place in range(len(window))]
+
+    def _record(self, item: Any, number: int) -> Record:
+        location = f"record {number}"
+        match item:
+            case Record():
+                return item
+            case str():
+                return Record({"text": item}, location)
+            case Mapping():
+                return self.layout.rename(Record(dict(item), location), is_table=False)
+            case (str(text), str(pair)):
+                return Record({"text": text, "pair": pair}, location)
+        raise DataError(
+            f"{location} is a {type(item).__name__}; it must be a text, a pair of texts, or a "
+            "mapping of fields by name"
+        )
+
+
+def record_task(model: BertForTasks) -> RecordTask:
+    """The model's only task, if it is learned from records.
+
+    Raises:
+        ConfigError: it is not, or there are several.
+    """
+    match model.tasks:
+        case (RecordTask() as task,):
+            return task
+    names = ", ".join(task.name for task in model.tasks)
+    raise ConfigError(
+        f"the model's tasks ({names}) must be one that is learned from records; make it with "
+        "`bertsmith finetune`"
+    )
+
+
+def remembered_layout(task: RecordTask) -> Layout:
+    """The columns of the task's training file, to be used where a file has them."""
+    columns: Mapping[str, str] = task.settings().get("columns", {})
+    return dataclasses.replace(Layout.from_settings(columns), is_required=False)
+
+
+def _grouped(examples: Iterable[Example], max_tokens: int) -> Iterator[list[Example]]:
+    """Cut a stream into lists of at most `max_tokens` tokens, or of one example."""
+    group: list[Example] = []
+    tokens = 0
+    for example in examples:
+        length = len(example.input_ids)
+        if group and tokens + length > max_tokens:
+            yield group
+            group, tokens = [], 0
+        group.append(example)
+        tokens += length
+    if group:
+        yield group
