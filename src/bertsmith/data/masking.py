@@ -135,24 +135,30 @@ def _firsts(sizes: Ints, wanted: Ints) -> Ints:
 
 
 def _take_words(sizes: Ints, order: Ints, sequences: Ints, wanted: Ints) -> npt.NDArray[np.bool_]:
-    """Which words to mask; every step is that of all sequences at once.
+    """Which words to mask: a sequence takes its shuffled words in turn until it has enough.
 
-    Each takes its shuffled words in turn, skips one that would overshoot, and stops when it has
-    enough.
+    One that would overshoot is skipped. Up to the first of these, cumulative sizes tell; from
+    there on it goes word by word, one of each sequence that still lacks some at a time.
     """
-    is_taken = np.zeros(len(sizes), np.bool_)
     counts = np.bincount(sequences, minlength=len(wanted))
-    last = counts.cumsum()
-    place = last - counts
-    lacking = wanted.copy()
-    active = np.flatnonzero(lacking)
+    ends = counts.cumsum()
+    starts = ends - counts
+    size = sizes[order]
+    running = size.cumsum()
+    running -= np.repeat(running[starts] - size[starts], counts)
+    is_taken = running <= np.repeat(wanted, counts)
+
+    lacking = wanted - np.add.reduceat(size * is_taken, starts)
+    place = starts + np.add.reduceat(is_taken, starts, dtype=np.int64)
+    active = np.flatnonzero((lacking > 0) & (place < ends))
     while len(active):
-        word = order[place[active]]
-        fits = sizes[word] <= lacking[active]
-        is_taken[word[fits]] = True
-        lacking[active] -= sizes[word] * fits
+        here = place[active]
+        fits = size[here] <= lacking[active]
+        is_taken[here] = fits
+        lacking[active] -= size[here] * fits
         place[active] += 1
-        active = active[(lacking[active] > 0) & (place[active] < last[active])]
+        active = active[(lacking[active] > 0) & (place[active] < ends[active])]
+    is_taken[order] = is_taken.copy()
     return is_taken
 
 
