@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertsmith.errors import DataError
+
 # str.split() splits at these, while BERT deletes them, which joins their neighbours. All other
 # white space of Python is white space to BERT too.
-_DELETED = dict.fromkeys(map(ord, "\x0b\x0c\x1c\x1d\x1e\x1f\x85"))
+_CONTROLS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85"
+_DELETED = dict.fromkeys(map(ord, _CONTROLS))
 _PARTS = re.compile(r"[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~]+")
 
 # About 100 MB of chunks and half as much of parts. Longer ones (a line of Chinese, say) rarely
@@ -26,6 +29,8 @@ _PARTS = re.compile(r"[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~]+")
 _MAX_CHUNKS = 2**19
 _MAX_PARTS = 2**18
 _MAX_CHARACTERS = 64
+
+NOT_TEXT = "a text must be a string of characters that UTF-8 can write (no lone surrogates)"
 
 
 class ChunkCache:
@@ -58,14 +63,28 @@ class ChunkCache:
         return np.frombuffer(b"".join(rows), self.dtype), lengths
 
     def _rows(self, texts: Sequence[str]) -> list[bytes]:
+        try:
+            return self._joined_chunks(texts)
+        except (TypeError, AttributeError):
+            raise DataError(NOT_TEXT) from None
+
+    def _joined_chunks(self, texts: Sequence[str]) -> list[bytes]:
         if self._has_added_words:
             encodings = [self._encode(text, add_special_tokens=False) for text in texts]
             return [np.array(encoding.ids, self.dtype).tobytes() for encoding in encodings]
-        everything = "".join(texts)
-        if any(chr(character) in everything for character in _DELETED):
+        if _has_controls("".join(texts)):
             texts = [text.translate(_DELETED) for text in texts]
         join, ids_of = b"".join, self._chunks.__getitem__
         return [join(map(ids_of, text.split())) for text in texts]
+
+
+def delete_controls(text: str) -> str:
+    """The text without the characters that BERT deletes and str.split() splits at."""
+    return text.translate(_DELETED) if _has_controls(text) else text
+
+
+def _has_controls(text: str) -> bool:
+    return any(control in text for control in _CONTROLS)
 
 
 class _Chunks(dict[str, bytes]):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Engine
 
 from bertsmith.errors import ConfigError, DataError
-from bertsmith.text.chunks import ChunkCache
+from bertsmith.text.chunks import NOT_TEXT, ChunkCache
 from bertsmith.text.encoding import Encoding, Pieces, Truncation, assemble, room, truncate
 from bertsmith.text.tokenizer_files import build_engine, read_engine, write_tokenizer_files
 from bertsmith.text.vocabulary import Vocabulary
@@ -201,7 +201,7 @@ class Tokenizer:
 
     @cached_property
     def _plain_engine(self) -> Engine:
-        """An engine that sees no special tokens in text: the engine has no such option for a call."""
+        """An engine that sees no special tokens in text: its own option, not a call's."""
         engine = Engine.from_str(self._engine.to_str())
         engine.encode_special_tokens = True
         return engine
@@ -234,7 +234,7 @@ def _run(engine: Engine, texts: Sequence[Text], is_split: bool) -> list[Any]:
             return [engine.encode(rows[0], **options)]  # starts no threads
         found: list[Any] = engine.encode_batch(rows, **options) if rows else []
     except TypeError:
-        raise DataError("a text must be a string, or a list of strings (its words)") from None
+        raise DataError(f"{NOT_TEXT}, or a list of such words") from None
     return found
 
 
