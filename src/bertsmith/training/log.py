@@ -50,7 +50,6 @@ class RunLog:
     def __init__(
         self, folder: Path, settings: LogSettings, *, resumed_step: int = 0, progress: float = 0.0
     ) -> None:
-        self.every_steps = settings.every_steps
         self._tensorboard = None
         if settings.tensorboard:
             self._tensorboard = _summary_writer(folder / "tensorboard", resumed_step)
@@ -60,7 +59,8 @@ class RunLog:
         # Speed is measured from line to line, so that an evaluation does not count as slowness.
         self._tokens, self._elapsed = 0, 0.0
         if kept:
-            self._tokens, self._elapsed = kept[-1]["tokens"], kept[-1]["elapsed_seconds"]
+            self._tokens = kept[-1].get("tokens", 0)
+            self._elapsed = kept[-1].get("elapsed_seconds", 0.0)
         self._lines_shown = int(progress * PLAIN_LINES)
         self._bar = tqdm(
             total=1.0,
@@ -88,6 +88,10 @@ class RunLog:
     def advance(self, progress: float) -> None:
         """Move the bar; costs next to nothing, so that every step may call it."""
         self._bar.update(progress - self._bar.n)
+
+    def say(self, text: str) -> None:
+        """Show a sentence without disturbing the bar."""
+        tqdm.write(text, file=sys.stderr)
 
     def write(
         self,

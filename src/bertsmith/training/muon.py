@@ -13,7 +13,7 @@ Dimension key: `K` matrices of one shape, `R` rows and `C` columns with R <= C.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -65,12 +65,8 @@ class Muon(torch.optim.Optimizer):
                     )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         weights: list[Tensor] = []
         updates: list[Tensor] = []
         scales: list[float] = []
@@ -88,7 +84,6 @@ class Muon(torch.optim.Optimizer):
             orthogonal = orthogonalize(updates)
             torch._foreach_mul_(orthogonal, scales)
             torch._foreach_add_(weights, orthogonal)
-        return loss
 
     def _nesterov(self, params: list[Tensor], group: dict[str, Any]) -> Sequence[Tensor]:
         """Move the running means and look one step ahead of them."""

@@ -205,7 +205,7 @@ def _words(hint: Any) -> str:
         bounds = [extra.words for extra in args[1:] if isinstance(extra, Bounds)]
         return described[0] if described else " ".join([_words(args[0]), *bounds])
     if origin in (Union, types.UnionType):
-        return _words(next(option for option in args if option is not type(None)))
+        return " or ".join(_words(option) for option in args if option is not type(None))
     if origin is Literal:
         return f"one of {', '.join(args)}"
     if origin is tuple:
