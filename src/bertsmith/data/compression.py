@@ -30,7 +30,7 @@ def file_kind(path: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def open_decompressed(path: Path) -> Iterator[tuple[io.BufferedReader, BinaryIO]]:
+def open_decompressed(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """Open a file for reading: its decompressed contents, and the raw file that they come from.
 
     The raw file's `tell()` says how much of it has been read. Reading the contents raises one of
@@ -41,15 +41,17 @@ def open_decompressed(path: Path) -> Iterator[tuple[io.BufferedReader, BinaryIO]
         if not compression:
             yield raw, raw
             return
+        # No buffer around gzip's and lzma's own: when the file ends early it would lose what it
+        # had gathered up to there.
         stream: Any
         if compression == ".gz":
             stream = gzip.GzipFile(fileobj=raw, mode="rb")
         elif compression == ".xz":
             stream = lzma.LZMAFile(raw)  # noqa: SIM115 - closed below
         else:
-            stream = _ZstdStream(raw)
-        with stream, io.BufferedReader(stream, BUFFER_BYTES) as contents:
-            yield contents, raw
+            stream = io.BufferedReader(_ZstdStream(raw), BUFFER_BYTES)
+        with stream:
+            yield stream, raw
 
 
 class _ZstdStream(io.RawIOBase):

@@ -34,7 +34,10 @@ def find_sources(sources: Sequence[str | Path]) -> list[SourceFile]:
     """
     if isinstance(sources, str | Path):
         sources = [sources]
-    found = {file.resolve(): file for source in sources for file in _files(source)}
+    found: dict[Path, Path] = {}
+    for source in sources:
+        for file in _files(source):
+            found.setdefault(file.resolve(), file)
     files = []
     for file in found.values():
         try:
