@@ -35,4 +35,6 @@ def read_layout_settings(settings: list[str]) -> Layout | None:
     if other is not None:
         raise ConfigError(f"{other} is not a section of settings here; the only one is data")
     data = sections.get("data", {})
+    if not isinstance(data, dict):
+        raise ConfigError(f"data ({data!r}) must be a section of settings, such as data.text=2")
     return Layout.from_settings(data) if data else None

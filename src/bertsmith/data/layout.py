@@ -53,11 +53,8 @@ class Layout:
         for key, value in settings.items():
             if key not in known:
                 close = difflib.get_close_matches(key, known, 1)
-                hint = (
-                    f"did you mean data.{close[0]}?"
-                    if close
-                    else "those are data." + (", data.".join(known))
-                )
+                those = ", ".join(f"data.{name}" for name in known)
+                hint = f"did you mean data.{close[0]}?" if close else f"those are {those}"
                 raise ConfigError(f"data.{key} is not a setting; {hint}")
             if key == "header":
                 value = _truth(value)
@@ -93,9 +90,12 @@ class Layout:
         Raises:
             DataError: when the record does not have a column that it must have.
         """
+        named = self.named
+        if not named:
+            return record
         roles: dict[str, Any] = {}
         names = list(record.fields)
-        for role, column in self.named.items():
+        for role, column in named.items():
             if column in record.fields:
                 roles[role] = record.fields[column]
             elif is_table and column.isdecimal() and 0 < int(column) <= len(names):
@@ -106,7 +106,7 @@ class Layout:
                     f"{record.location}: data.{role} ({column}) is not one of the columns "
                     f"({listed(record)}); name one of them"
                 )
-        if not self.is_required and not {"text", "pair"} & set(self.named) <= set(roles):
+        if not self.is_required and not {"text", "pair"} & set(named) <= set(roles):
             return record
         kept = {
             name: value

@@ -1,0 +1,46 @@
+"""Tiny model folders for the verbs that ask a model something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertsmith.config import BertConfig
+from bertsmith.export.huggingface import save_model
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.registry import build_task
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.vocabulary import Vocabulary
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", ".", "東"]
+
+
+def save(folder: Path, task: str, **settings: object) -> Path:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(PIECES),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=12,
+        initializer_range=0.5,
+    )
+    model = BertForTasks(config, [build_task(task, **settings)])
+    save_model(folder, model, Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with two labels, one of them not ASCII."""
+    folder = tmp_path_factory.mktemp("cli") / "classifier"
+    return save(folder, "sequence_classification", labels=["négatif", "positif"])
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that fills masks."""
+    return save(tmp_path_factory.mktemp("cli") / "pretrained", "masked_lm")

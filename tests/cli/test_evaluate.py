@@ -1,0 +1,49 @@
+"""`bertsmith evaluate`: one JSON object of figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bertsmith.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_the_figures_are_one_json_object(classifier: Path, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "dev.tsv"
+    path.write_text("1\tgood film\tpositif\n2\tbad film\tnégatif\n", encoding="utf-8")
+    settings = ["data.text=2", "data.label=3"]
+    assert main(["evaluate", "--model", str(classifier), "--data", str(path), *settings]) == 0
+    captured = capsys.readouterr()
+    (line,) = captured.out.splitlines()
+    figures = json.loads(line)
+    assert {"accuracy", "macro_f1", "loss"} < set(figures)
+    assert all(isinstance(figure, float) for figure in figures.values())
+    assert captured.err.splitlines()[-1].startswith("next: bertsmith predict --model ")
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("text\tlabel\ngood\tperhaps\n", "dev.tsv:2: label 'perhaps' is not one of the task's"),
+        ("text\tlabel\ngood\t\n", "dev.tsv:2: label is empty; label the record or drop it"),
+        (
+            "text\ngood\n",
+            "dev.tsv:2: none of the columns (text: 'good') is known to hold the label",
+        ),
+        ("text\tlabel\n", "dev.tsv holds no records"),
+    ],
+)
+def test_bad_data_is_one_sentence(
+    classifier: Path, tmp_path: Path, capsys: Capture, contents: str, message: str
+) -> None:
+    path = tmp_path / "dev.tsv"
+    path.write_text(contents)
+    assert main(["evaluate", "--model", str(classifier), "--data", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1

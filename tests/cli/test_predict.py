@@ -1,0 +1,115 @@
+"""`bertsmith predict`: a line of JSON for each record, in order; one sentence where it cannot."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bertsmith.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_each_record_of_a_file_gets_a_line(
+    classifier: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\ngood film,?\nbad film,?\ngood film,?\n")
+    assert main(["predict", "--model", str(classifier), "--input", str(path)]) == 0
+    captured = capsys.readouterr()
+    answers = [json.loads(line) for line in captured.out.splitlines()]
+    assert len(answers) == 3
+    assert answers[0] == answers[2] != answers[1]
+    for answer in answers:
+        assert set(answer) == {"label", "probability", "probabilities"}
+        assert list(answer["probabilities"]) == ["négatif", "positif"]
+        assert answer["probabilities"][answer["label"]] == answer["probability"] >= 0.5
+    assert captured.err.splitlines()[-1] == (
+        f"next: bertsmith evaluate --model {classifier} --data FILE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "settings"),
+    [
+        ("good film\nbad film\tgood\n\n", []),
+        ('{"text": "good film"}\n{"text": "bad film", "pair": "good"}\n{"text": ""}', []),
+        ("body\tmore\ngood film\tx\nbad film\tgood\n\tx\n", ["data.text=body", "data.format=tsv"]),
+    ],
+)
+def test_standard_input_is_read(
+    classifier: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    data: str,
+    settings: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data.encode())))
+    assert main(["predict", "--model", str(classifier), "--input", "-", *settings]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_texts_that_are_cut_are_counted(classifier: Path, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("good " * 20 + "\ngood\n" + "bad " * 11)
+    main(["predict", "--model", str(classifier), "--input", str(path)])
+    assert "2 records were longer than the model's 12 wordpieces and were cut" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("contents", "settings", "message"),
+    [
+        ("text,label\na,1\nb\n", [], "a.csv:3: the row has 1 column and the first row 2 columns"),
+        ("kind,body\na,b\n", [], "a.csv:1: none of the columns (1: 'kind', 2: 'body') is known"),
+        ("text\na\n", ["data.txt=1"], "data.txt is not a setting; did you mean data.text?"),
+        ("text\na\n", ["task.text=1"], "task is not a section of settings here; the only one is"),
+        ("text\na\n", ["text"], "'text' is not an override; write section.key=value"),
+        ("text\na\n", ["data=1"], "data (1) must be a section of settings, such as data.text=2"),
+        ("text\na\n", ["--device", "quantum"], "device ('quantum') cannot be used"),
+        ("", [], "a.csv holds no records"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_else(
+    classifier: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    contents: str,
+    settings: list[str],
+    message: str,
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(contents)
+    assert main(["predict", "--model", str(classifier), "--input", str(path), *settings]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bertsmith: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_folder_without_model_is_one_sentence(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["predict", "--model", str(tmp_path), "--input", "-"]) == 2
+    assert capsys.readouterr().err == (
+        f"bertsmith: {tmp_path} holds no config.json; it is not a model folder\n"
+    )
+
+
+def test_a_reader_that_leaves_early_is_no_error(classifier: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("good film\n" * 20_000)
+    call = "import sys; from bertsmith.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", call, "predict", "--model", classifier, "--input", path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        first = process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert json.loads(first)["label"] in ("négatif", "positif")
