@@ -1,6 +1,6 @@
 """How fast text becomes ids, on one core: the corpus path cold and warm beside the engine.
 
-    python benchmarks/tokenize.py --vocab vocab.txt text.txt [--megabytes 50]
+    python benchmarks/tokenization.py --vocab vocab.txt text.txt [--megabytes 50]
 
 Cold: nothing remembered, as in the first seconds of `bertsmith prepare`. Fresh: the memory is warm
 from the first half of the text and the second half is new. Warm: all of the text is remembered.
@@ -12,12 +12,12 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core each; read when the engine is imported
 
-from tokenizers import Tokenizer as Engine
-
 from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.tokenizer_files import read_engine
 
 SENTENCES_A_CALL = 5_000
 
@@ -29,13 +29,13 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=50, help="how much of the text to use")
     parser.add_argument("--engine-megabytes", type=int, default=5, help="for the slower rows")
     args = parser.parse_args()
-    with open(args.text, encoding="utf-8") as file:
+    with Path(args.text).open(encoding="utf-8") as file:
         text = file.read(args.megabytes * 10**6)
     sentences = [part for line in text.split("\n") for part in line.split(". ") if part]
     half = len(sentences) // 2
     few = take(sentences, args.engine_megabytes * 10**6)
     tokenizer = Tokenizer.load(args.vocab)
-    engine = Engine.from_str(tokenizer._engine.to_str())
+    engine, _ = read_engine(Path(args.vocab))
 
     print(f"{size(sentences) / 1e6:.0f} MB, {len(sentences):,} sentences; one core")
     report("engine.encode", few, lambda part: [engine.encode(s).ids for s in part])
