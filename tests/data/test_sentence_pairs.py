@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import lzma
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,6 +159,36 @@ def test_lengths_and_labels_are_those_of_the_reference(
     share = np.mean([is_random for _, _, is_random in expected])
     assert planned.is_random.mean() == pytest.approx(share, abs=0.02)
     assert 0.5 < planned.is_random.mean() < 0.95
+
+
+def test_real_text_gives_the_reference_s_examples(
+    shared_data: Path, numbered_corpus: Callable[..., TokenizedCorpus]
+) -> None:
+    """Held-out articles, a sentence for each full stop, and words for wordpieces."""
+    text = lzma.decompress((shared_data / "corpus" / "wikipedia-dev.txt.xz").read_bytes()).decode()
+    documents = [
+        [len(sentence.split()) for sentence in re.split(r"(?<=[.!?])\s+", article)]
+        for article in re.split(r"\n\s*\n", text.strip())
+    ]
+    corpus = numbered_corpus(documents)
+    articles = read_documents(corpus)
+    assert len(articles) == 600
+    rng = random.Random(4)
+    expected = [
+        pair
+        for current in list(range(600)) * 4
+        for pair in reference_pairs(articles, current, 128, rng)
+    ]
+    planned = ExamplePlan.concatenate([plan(corpus, 128, seed) for seed in range(4)])
+    # Four passes each, n > 10,000 examples. A long article with a short target makes hundreds of
+    # them: one pass's number has a standard deviation of 5 %, its share of random ones of 0.025.
+    n = len(expected)
+    assert n > 10_000
+    assert len(planned) == pytest.approx(n, rel=0.1)
+    lengths = [len(a) + len(b) + 3 for a, b, _ in expected]
+    assert stats.ks_2samp(lengths, planned.lengths).statistic < 0.04
+    share = np.mean([is_random for _, _, is_random in expected])
+    assert planned.is_random.mean() == pytest.approx(share, abs=0.04)
 
 
 def test_half_of_the_pairs_that_can_be_next_are(
