@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from bertsmith.data.counter_random import draw, key_of
@@ -86,6 +88,18 @@ def test_each_sequence_has_exactly_the_published_number(
     assert labels.tolist() == np.concatenate(sequences)[positions].tolist()
     assert (labels > 9).all()
     assert len(labels) <= masking.max_masked(packed.lengths.sum(), len(sequences))
+
+
+@given(
+    lengths=st.lists(st.integers(3, 30), min_size=1, max_size=50),
+    masked_prob=st.floats(0.001, 1.0),
+)
+def test_the_slots_of_a_batch_are_enough_for_any_lengths(
+    lengths: list[int], masked_prob: float
+) -> None:
+    masking = Masking(masked_prob=masked_prob)
+    wanted = np.minimum(masking.num_masked(np.array(lengths)), np.array(lengths) - 2)
+    assert wanted.sum() <= masking.max_masked(sum(lengths), len(lengths))
 
 
 def test_only_chosen_tokens_change(make_ids: MakeIds) -> None:

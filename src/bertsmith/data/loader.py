@@ -115,7 +115,7 @@ class PretrainingBatches:
                 "raise the budget or shorten the sequences"
             )
         _check_range("seed", seed, 0, 2**63 - 1)
-        _check_range("world_size", world_size, 1, budget_tokens)
+        _check_range("world_size", world_size, 1, 1 << 20)
         _check_range("rank", rank, 0, world_size - 1)
         _check_range("prefetch_batches", prefetch_batches, 0, 1000)
         if corpus.vocab_size != ids.vocab_size:

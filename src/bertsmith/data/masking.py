@@ -12,6 +12,7 @@ Dimension key: `T` tokens of the batch, `N` examples, `K` tokens to predict, `V`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +71,10 @@ class Masking:
 
     def max_masked(self, num_tokens: int, num_sequences: int) -> int:
         """No fewer than `num_masked` adds up to in any batch of this size; a multiple of 8."""
-        most = num_tokens * self.masked_prob + num_sequences
-        return 8 * -(-int(min(most, num_tokens)) // 8) if self.masked_prob else 8
+        # Rounding adds up to a half for each sequence, and the least of one most to those of three.
+        excess = max(0.5, 1 - 3 * self.masked_prob)
+        most = math.ceil(min(num_tokens * self.masked_prob + num_sequences * excess, num_tokens))
+        return 8 * -(-most // 8) if self.masked_prob else 8
 
 
 def mask_tokens(
