@@ -89,7 +89,7 @@ def test_no_records_give_no_answers(predictor: Predictor) -> None:
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        (["a", 5], r"^record 2 is of type int; it must be a text, a pair of texts, or a mapping"),
+        (["a", 5], r"^record 2 is of type int; it must be a text, a pair of texts or a mapping"),
         ([("a", "b", "c")], r"^record 1 is of type tuple; it must be"),
         ([{"body": "a"}], r"^record 1: none of the columns \(body: 'a'\) is known to hold the"),
         ([{"text": None}], r"^record 1: text is missing"),

@@ -121,7 +121,7 @@ class Predictor:
             case (str(text), str(pair)):
                 return Record({"text": text, "pair": pair}, location)
         raise DataError(
-            f"{location} is of type {type(item).__name__}; it must be a text, a pair of texts, or a "
+            f"{location} is of type {type(item).__name__}; it must be a text, a pair of texts or a "
             "mapping of fields by name"
         )
 
