@@ -74,12 +74,13 @@ class PublishedAdam:
         return w - self.lr * update
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_bert_adam_is_the_published_update(decay: float) -> None:
+def test_bert_adam_is_the_published_update(decay: float, fused: bool) -> None:
     torch.manual_seed(0)
     params = [nn.Parameter(torch.randn(3, 2).double()), nn.Parameter(torch.randn(5).double())]
     numbers = [[(PublishedAdam(0.1, decay), w) for w in p.flatten().tolist()] for p in params]
-    optimizer = BertAdam(params, 0.1, weight_decay=decay)
+    optimizer = BertAdam(params, 0.1, eps=1e-6, weight_decay=decay, fused=fused)
     for step in range(6):
         for index, param in enumerate(params):
             # Steps of zero gradient and of tiny ones show where epsilon is added.
@@ -98,7 +99,7 @@ def test_bert_adam_is_the_published_update(decay: float) -> None:
 def test_the_first_step_is_not_corrected_for_bias() -> None:
     param = nn.Parameter(torch.zeros(1))
     param.grad = torch.ones(1)
-    BertAdam([param], 1.0, weight_decay=0.0).step()
+    BertAdam([param], 1.0, eps=1e-6, weight_decay=0.0).step()
     assert param.item() == pytest.approx(-0.1 / (math.sqrt(0.001) + 1e-6))  # Adam's is -1
 
 
@@ -232,7 +233,7 @@ def misshaped(state: dict[str, Tensor]) -> None:
 
 
 def foreign(state: dict[str, Tensor]) -> None:
-    state["embeddings.wordpiece.weight.step"] = torch.tensor(3.0)
+    state["embeddings.wordpiece.weight.momentum_buffer"] = torch.zeros(20, 8)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,10 @@ def foreign(state: dict[str, Tensor]) -> None:
     [
         (lacking, r"lacks encoder\.layers\.1\.attention\.output\.weight\.exp_avg_sq; resume with"),
         (misshaped, r"wordpiece\.weight\.exp_avg .* shape \(3, 8\) .* needs \(20, 8\); resume"),
-        (foreign, r"has embeddings\.wordpiece\.weight\.step, which .* does not keep; resume"),
+        (
+            foreign,
+            r"has embeddings\.wordpiece\.weight\.momentum_buffer, which .* does not keep; resume",
+        ),
     ],
 )
 def test_state_that_does_not_fit_is_refused_whole(

@@ -23,9 +23,12 @@ from bertsmith.training.settings import Fraction, NonNegativeFloat, PositiveFloa
 NO_DECAY = re.compile(r"layer_?norm|bias$", re.IGNORECASE)
 ENCODER_MATRIX = re.compile(r"(^|\.)encoder\.layers\.\d+\..*\.weight$")
 FUSED_QKV = re.compile(r"\.qkv\.weight$")
+FUSED_DEVICES = {"cuda", "cpu", "mps", "xpu"}  # those that PyTorch has a fused AdamW for
 
 # Stands in a saved state for a parameter that has had no gradient, so that a lost one is noticed.
 NO_STATE = "no_state"
+# 0.999 to this power is 0, and float32 does not notice when 1 is added to it.
+UNCORRECTED_STEP = 2.0**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +48,15 @@ class OptimizerSettings(Settings):
     """Gradients longer than this, all together, are shortened to it; 0 leaves them."""
 
 
-class BertAdam(Optimizer):
+class BertAdam(AdamW):
     """Adam as BERT was trained with: no bias correction, epsilon outside the root.
 
     The update is m/(√v + eps) + weight_decay·w, times the learning rate. Without the correction
     the first steps are larger than Adam's, up to (1-b1)/√(1-b2) = 3.2 of its size at the
     published values; warm-up is what keeps them small.
+
+    PyTorch's AdamW divides m and v by 1 - b^step. After very many steps that is 1 and its update
+    is the published one, so this counts from there and has the use of its fused kernels.
     """
 
     def __init__(
@@ -61,44 +67,28 @@ class BertAdam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.01,
+        fused: bool | None = None,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
+        super().__init__(params, lr, betas, eps, weight_decay, fused=fused)
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if params:
-                self._update(params, group)
-
-    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [param.grad for param in params if param.grad is not None]
-        for param in params:
-            if not self.state[param]:
-                self.state[param] = {
-                    "exp_avg": torch.zeros_like(param),
-                    "exp_avg_sq": torch.zeros_like(param),
-                }
-        means = [self.state[param]["exp_avg"] for param in params]
-        squares = [self.state[param]["exp_avg_sq"] for param in params]
-        beta1, beta2 = group["betas"]
-        torch._foreach_mul_(means, beta1)
-        torch._foreach_add_(means, gradients, alpha=1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
-        denominators = torch._foreach_sqrt(squares)
-        torch._foreach_add_(denominators, group["eps"])
-        updates = torch._foreach_div(means, denominators)
-        if group["weight_decay"]:
-            torch._foreach_add_(updates, params, alpha=group["weight_decay"])
-        torch._foreach_add_(params, updates, alpha=-group["lr"])
+            for param in group["params"]:
+                if param.grad is not None and not self.state[param]:
+                    device = param.device if group["fused"] else "cpu"
+                    self.state[param] = {
+                        "step": torch.tensor(UNCORRECTED_STEP, device=device),
+                        "exp_avg": torch.zeros_like(param),
+                        "exp_avg_sq": torch.zeros_like(param),
+                    }
+        super().step()
 
 
 # What each optimizer keeps for a parameter that has had a gradient.
 STATE_KEYS: Mapping[type[Optimizer], tuple[str, ...]] = {
-    BertAdam: ("exp_avg", "exp_avg_sq"),
+    BertAdam: ("exp_avg", "exp_avg_sq", "step"),
     AdamW: ("exp_avg", "exp_avg_sq", "step"),
     Muon: ("momentum_buffer",),
 }
@@ -116,45 +106,53 @@ def build_optimizers(
     Raises:
         ConfigError: when Muon is asked for and no matrix of an encoder layer is trainable.
     """
-    trainable = [(name, param) for name, param in named_parameters if param.requires_grad]
-    adam: type[BertAdam] | type[AdamW] = BertAdam if settings.name == "bert_adam" else AdamW
-    optimizers: list[Optimizer] = []
+    trainable = {name: param for name, param in named_parameters if param.requires_grad}
+    matrices: dict[str, nn.Parameter] = {}
     if settings.name == "muon":
-        matrices = [(n, p) for n, p in trainable if p.ndim == 2 and ENCODER_MATRIX.search(n)]
+        matrices = {n: p for n, p in trainable.items() if p.ndim == 2 and ENCODER_MATRIX.search(n)}
         if not matrices:
             raise ConfigError(
                 "optimizer.name ('muon') needs trainable matrices in encoder.layers and there "
                 "are none; choose adamw or bert_adam"
             )
-        taken = {name for name, _ in matrices}
-        trainable = [(name, param) for name, param in trainable if name not in taken]
-        groups = [
-            {"params": [p for n, p in matrices if bool(FUSED_QKV.search(n)) == fused], "parts": k}
-            for fused, k in ((True, 3), (False, 1))
-        ]
-        optimizers.append(
-            Muon(
-                [group for group in groups if group["params"]],
-                settings.muon_learning_rate or settings.learning_rate,
-                weight_decay=settings.weight_decay,
-            )
-        )
-    decay_groups = [
-        {"params": [p for n, p in trainable if bool(NO_DECAY.search(n)) != decays],
-         "weight_decay": settings.weight_decay if decays else 0.0}
-        for decays in (True, False)
-    ]  # fmt: skip
-    options: dict[str, Any] = {"betas": (settings.beta1, settings.beta2), "eps": settings.epsilon}
-    if adam is AdamW:
-        fused_devices = {"cuda", "cpu", "mps", "xpu"}
-        options["fused"] = {param.device.type for _, param in trainable} <= fused_devices
-    kept = [group for group in decay_groups if group["params"]]
-    if kept:
-        optimizers.append(adam(kept, settings.learning_rate, **options))
+    others = {name: param for name, param in trainable.items() if name not in matrices}
+    optimizers: list[Optimizer] = []
+    if matrices:
+        optimizers.append(_build_muon(matrices, settings))
+    if others:
+        optimizers.append(_build_adam(others, settings))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
     return optimizers
+
+
+def _build_muon(matrices: Mapping[str, nn.Parameter], settings: OptimizerSettings) -> Muon:
+    fused = [param for name, param in matrices.items() if FUSED_QKV.search(name)]
+    single = [param for name, param in matrices.items() if not FUSED_QKV.search(name)]
+    groups = [{"params": fused, "parts": 3}, {"params": single, "parts": 1}]
+    return Muon(
+        [group for group in groups if group["params"]],
+        settings.muon_learning_rate or settings.learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def _build_adam(params: Mapping[str, nn.Parameter], settings: OptimizerSettings) -> AdamW:
+    decaying = [param for name, param in params.items() if not NO_DECAY.search(name)]
+    constant = [param for name, param in params.items() if NO_DECAY.search(name)]
+    groups = [
+        {"params": decaying, "weight_decay": settings.weight_decay},
+        {"params": constant, "weight_decay": 0.0},
+    ]
+    kind = BertAdam if settings.name == "bert_adam" else AdamW
+    return kind(
+        [group for group in groups if group["params"]],
+        settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        fused={param.device.type for param in params.values()} <= FUSED_DEVICES,
+    )
 
 
 def set_learning_rates(optimizers: Iterable[Optimizer], factor: float) -> None:

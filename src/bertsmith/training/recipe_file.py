@@ -42,7 +42,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
     Raises:
         ConfigError: for text that is no override.
     """
-    values = copy.deepcopy(dict(values))
+    result: dict[str, Any] = copy.deepcopy(dict(values))
     for override in overrides:
         name, equals, text = override.partition("=")
         *sections, key = (part.strip() for part in name.split("."))
@@ -51,7 +51,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
                 f"{override!r} is not an override; write section.key=value, "
                 "such as train.steps=1000"
             )
-        table = values
+        table = result
         for section in sections:
             inner = table.setdefault(section, {})
             if not isinstance(inner, dict):
@@ -61,7 +61,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
             table[key] = _override_value(text.strip())
         else:
             table.pop(key, None)
-    return values
+    return result
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
