@@ -1,1 +1,76 @@
-"""Make and use BERT: from raw text to predictions."""
+"""Make and use BERT: from raw text to predictions.
+
+The public names are imported when they are first used, so that `import bertsmith` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertsmith.batch import Batch
+    from bertsmith.config import BertConfig
+    from bertsmith.data.prepare import prepare
+    from bertsmith.data.shards import TokenizedCorpus
+    from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
+    from bertsmith.export.huggingface import load_model, save_model
+    from bertsmith.inference.fill_mask import fill_mask
+    from bertsmith.inference.predictor import Predictor
+    from bertsmith.text.tokenizer import Tokenizer
+    from bertsmith.text.trainer import train_vocabulary
+    from bertsmith.training.finetuning import finetune
+    from bertsmith.training.pretraining import pretrain
+    from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+
+_HOMES = {
+    "Batch": "batch",
+    "BertConfig": "config",
+    "BertsmithError": "errors",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "FinetuneRecipe": "training.recipe",
+    "Predictor": "inference.predictor",
+    "PretrainRecipe": "training.recipe",
+    "TokenizedCorpus": "data.shards",
+    "Tokenizer": "text.tokenizer",
+    "fill_mask": "inference.fill_mask",
+    "finetune": "training.finetuning",
+    "load_model": "export.huggingface",
+    "prepare": "data.prepare",
+    "pretrain": "training.pretraining",
+    "save_model": "export.huggingface",
+    "train_vocabulary": "text.trainer",
+}
+
+__all__ = [
+    "Batch",
+    "BertConfig",
+    "BertsmithError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "FinetuneRecipe",
+    "Predictor",
+    "PretrainRecipe",
+    "TokenizedCorpus",
+    "Tokenizer",
+    "fill_mask",
+    "finetune",
+    "load_model",
+    "prepare",
+    "pretrain",
+    "save_model",
+    "train_vocabulary",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bertsmith' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bertsmith.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -59,6 +59,13 @@ class Task(ABC):
 class RecordTask(Task):
     """A task that is learned from labelled records."""
 
+    figure: ClassVar[str]
+    """Which of its metrics says that a model is better than another; higher is better."""
+
+    def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:  # noqa: ARG002
+        """Look through the training records first, and count them by label where there are any."""
+        return {}
+
     @abstractmethod
     def examples(
         self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int

@@ -30,7 +30,7 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
 
 _NAME = re.compile(r"step-(\d{8})")
-_STATE_FILE = "training.json"
+STATE_FILE = "training.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Checkpoints:
             sizes = {file.name: file.stat().st_size for file in sorted(partial.iterdir())}
             contents = {"state": dataclasses.asdict(state), "sizes": sizes}
             text = json.dumps(contents, indent=1) + "\n"
-            (partial / _STATE_FILE).write_text(text, encoding="utf-8")
+            (partial / STATE_FILE).write_text(text, encoding="utf-8")
         self._prune(state.best_step)
         return path
 
@@ -113,7 +113,7 @@ class Checkpoints:
         damages = []
         for step in reversed(steps):
             try:
-                return self._read_state(step)
+                return read_state(self.path(step))
             except CheckpointError as error:
                 damages.append(str(error))
         if damages:
@@ -133,25 +133,28 @@ class Checkpoints:
         load_optimizer_state(optimizers, parameter_names(model), tensors)
         _set_generator_state(_read(path / "generators.safetensors"))
 
-    def _read_state(self, step: int) -> TrainingState:
-        path = self.path(step)
-        try:
-            contents = json.loads((path / _STATE_FILE).read_text(encoding="utf-8"))
-            state, sizes = TrainingState(**contents["state"]), dict(contents["sizes"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise CheckpointError(
-                f"{path / _STATE_FILE} is missing or damaged; delete {path}"
-            ) from None
-        for name, size in sizes.items():
-            file = path / name
-            if not file.is_file() or file.stat().st_size != size:
-                raise CheckpointError(f"{file} is missing or truncated; delete {path}")
-        return state
-
     def _prune(self, best_step: int | None) -> None:
         for step in self.steps()[: -self.keep]:
             if step != best_step:
                 shutil.rmtree(self.path(step))
+
+
+def read_state(path: Path) -> TrainingState:
+    """Read where a checkpoint is, and see that its files are all there and whole.
+
+    Raises:
+        CheckpointError: when one is not.
+    """
+    try:
+        contents = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+        state, sizes = TrainingState(**contents["state"]), dict(contents["sizes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{path / STATE_FILE} is missing or damaged; delete {path}") from None
+    for name, size in sizes.items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != size:
+            raise CheckpointError(f"{file} is missing or truncated; delete {path}")
+    return state
 
 
 def parameter_names(model: torch.nn.Module) -> dict[Tensor, str]:

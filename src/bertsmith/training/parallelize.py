@@ -7,6 +7,7 @@ import contextlib
 import torch
 
 from bertsmith.errors import ConfigError
+from bertsmith.training.precision import has_fast_bfloat16
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -26,7 +27,14 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def precision_context(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+def choose_precision(name: str | None, device: torch.device) -> str:
+    """The named precision, or bf16 where the device is fast at it, or fp32."""
+    return name or ("bf16" if has_fast_bfloat16(device.type) else "fp32")
+
+
+def precision_context(
+    device: torch.device, precision: str
+) -> contextlib.AbstractContextManager[object]:
     """Arithmetic in float32, or with matrix products in bfloat16 over float32 parameters."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)

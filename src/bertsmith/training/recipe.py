@@ -96,6 +96,8 @@ class PretrainData(Settings):
 
     train: Annotated[Path, "a folder written by `bertsmith prepare`, in quotes"]
     eval: Annotated[Path, "a folder written by `bertsmith prepare`, in quotes"] | None = None
+    eval_tokens: Count = 262144
+    """How much of it to measure on, each time the same."""
     max_seqlen: Count = 128
     masked_prob: Fraction = 0.15
     """Part of the wordpieces that are to be predicted,"""
@@ -123,6 +125,21 @@ class FinetuneData(Settings):
     train: Annotated[Path, "a file of records, in quotes"]
     eval: Annotated[Path, "a file of records, in quotes"] | None = None
     max_seqlen: Count = 128
+    text: str | int | None = None
+    """The column of the text: its name, or its number counted from 1; and so for"""
+    pair: str | int | None = None
+    """the second text of a pair, and"""
+    label: str | int | None = None
+    """the label. Where not set, well-known names are looked for."""
+    header: bool | None = None
+    """Whether a table's first row names the columns; where not set, by what it says."""
+    format: str | None = None
+    """csv, tsv, jsonl or txt; where not set, by the file's name."""
+
+    def layout(self) -> dict[str, Any]:
+        """What the recipe says about the columns."""
+        named = {key: getattr(self, key) for key in ("text", "pair", "label", "header", "format")}
+        return {key: value for key, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +164,7 @@ class TrainSettings(Settings):
     eval_every_steps: Count | None = None
     """Where not set, ten times over the run."""
     checkpoint_every_steps: Count | None = None
-    """Where not set, at the end alone."""
+    """Where not set, ten times over the run; and whenever the model is better than before."""
     keep_checkpoints: Count = 2
     early_stopping_patience: Count | None = None
     """Evaluations in a row without a better held-out figure that end the run."""

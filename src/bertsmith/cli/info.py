@@ -1,0 +1,65 @@
+"""`bertsmith info`: explain a file or folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+HELP = "explain a vocabulary, a prepared corpus, a recipe, a model or a checkpoint"
+EXAMPLES = """examples:
+  bertsmith info runs/mini
+  bertsmith info recipes/mini-cpu.toml
+      every setting of the recipe, those that it leaves at their defaults too
+"""
+NEXT = {
+    "corpus": "bertsmith pretrain RECIPE.toml data.train={path}",
+    "checkpoint": "bertsmith pretrain RECIPE.toml --resume",
+    "vocabulary": "bertsmith prepare TEXT --vocab {path} --output SHARDS",
+    "recipe": "bertsmith pretrain {path}",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("path", metavar="PATH", help="a file or a folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the facts: JSON to stdout, a sentence and the next command to stderr."""
+    from bertsmith.inference.explain import explain
+
+    facts = explain(args.path)
+    print(json.dumps(facts, ensure_ascii=False, default=str))
+    print(f"{facts['path']} is a {facts['kind']}: {_sentence(facts)}", file=sys.stderr)
+    print(f"next: {_next(facts)}", file=sys.stderr)
+
+
+def _sentence(facts: dict[str, Any]) -> str:
+    if facts["kind"] == "corpus":
+        return (
+            f"{facts['documents']:,} documents, {facts['sentences']:,} sentences, "
+            f"{facts['wordpieces']:,} wordpieces in {facts['shards']} shards"
+        )
+    if facts["kind"] == "vocabulary":
+        case = "uncased" if facts["lowercase"] else "cased"
+        return f"{facts['vocab_size']:,} wordpieces, {case}"
+    if facts["kind"] == "recipe":
+        return f"bertsmith {facts['verb']} runs it; its {len(facts['settings'])} sections are valid"
+    config, weights = facts["config"], facts["weights"]
+    sentence = (
+        f"{config['num_hidden_layers']} layers of {config['hidden_size']}, "
+        f"{facts['num_parameters']:,} parameters, for {' and '.join(facts['tasks'])}; "
+        f"{weights['used']} tensors used, {len(weights['new'])} new, "
+        f"{len(weights['left_over'])} left over"
+    )
+    return sentence if facts["kind"] == "model" else f"step {facts['step']:,}; {sentence}"
+
+
+def _next(facts: dict[str, Any]) -> str:
+    if facts["kind"] == "model":
+        if "masked_lm" in facts["tasks"]:
+            return f'bertsmith fill-mask --model {facts["path"]} "Paris is the [MASK] of France."'
+        return f"bertsmith predict --model {facts['path']} --input FILE"
+    return NEXT[facts["kind"]].format(path=facts["path"])

@@ -1,0 +1,50 @@
+"""`bertsmith pretrain`: run a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+HELP = "pre-train a BERT by a recipe"
+EXAMPLES = """examples:
+  bertsmith pretrain recipes/mini-cpu.toml
+  bertsmith pretrain recipes/mini-cpu.toml train.output=runs/other train.seed=7 --resume
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("recipe", metavar="RECIPE.toml", help="what to run")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="settings in place of the recipe's"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in train.output from its last checkpoint",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pre-train and say where the model is."""
+    from bertsmith.cli.training_summary import end_of_run
+    from bertsmith.training.pretraining import pretrain
+    from bertsmith.training.recipe import PretrainRecipe
+
+    recipe = PretrainRecipe.load(args.recipe, args.overrides)
+    pretrained = pretrain(recipe, resume=args.resume)
+    output = recipe.train.output
+    status = end_of_run(pretrained.outcome, output, f"bertsmith pretrain {args.recipe} --resume")
+    if status == 0:
+        loss = pretrained.outcome.figures.get("masked_lm_loss")
+        if loss is not None:
+            print(
+                f"held-out masked-LM loss {loss:.3f}; guessing by frequency alone gives "
+                f"{pretrained.unigram_entropy:.3f}",
+                file=sys.stderr,
+            )
+        print(
+            f'next: bertsmith fill-mask --model {output} "Paris is the [MASK] of France."',
+            file=sys.stderr,
+        )
+    return status

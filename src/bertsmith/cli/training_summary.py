@@ -1,0 +1,35 @@
+"""What the training verbs print when a run has ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bertsmith.training.trainer import Outcome
+
+
+def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
+    """Print the figures to stdout and the rest to stderr; return the exit status.
+
+    A run that a signal stopped ends with the status that the signal would have given it.
+    """
+    state = outcome.state
+    if outcome.stopped_by is not None:
+        print(
+            f"stopped by {outcome.stopped_by.name} after step {state.step:,}, whose checkpoint is "
+            f"written; next: {resume_command}",
+            file=sys.stderr,
+        )
+        return 128 + outcome.stopped_by
+    figures = {"step": state.step, "tokens": state.tokens, "seconds": round(state.elapsed_seconds)}
+    print(json.dumps(figures | outcome.figures))
+    if outcome.stopped_early:
+        print("stopped early: the held-out figure no longer gets better", file=sys.stderr)
+    best = (
+        "" if state.best_step in (None, state.step) else f" (the best, of step {state.best_step})"
+    )
+    print(f"model: {output}{best}; curves: {output / 'curves.png'}", file=sys.stderr)
+    return 0

@@ -1,0 +1,181 @@
+"""The demo: vocabulary, corpus, pre-training, fine-tuning and predictions, one after the other.
+
+Its settings are what does most in three minutes of two laptop cores: the smallest published size,
+short sequences, Muon, and no dropout, since no text is seen often enough to be learned by heart.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertsmith.data.prepare import prepare
+from bertsmith.demo.text import DemoText, write_demo_text
+from bertsmith.errors import ConfigError
+from bertsmith.export.huggingface import load_model
+from bertsmith.inference.fill_mask import Candidate, fill_mask
+from bertsmith.inference.predictor import Predictor
+from bertsmith.text.notation import in_gnmt_notation
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.trainer import train_vocabulary
+from bertsmith.training.finetuning import Finetuned, finetune
+from bertsmith.training.pretraining import Pretrained, pretrain
+from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+
+VOCAB_SIZE = 4000
+MASKED_TEXTS = (
+    "The president of the United [MASK] said that he would sign the agreement.",
+    "He was born in [MASK] and studied at the university.",
+    "The film won the Academy [MASK] for best picture.",
+    "The war between the two countries ended in [MASK] .",
+    "It is one of the most important cities in the [MASK] .",
+)
+ASKED_TEXTS = (
+    "The species is native to the forests of Central Africa.",
+    "Police say a man has been charged over the attack in Sydney last night.",
+    "I don't think your argument makes any sense, but thanks for posting it.",
+)
+MARKER = "demo.json"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Everything that the closing table shows."""
+
+    text: DemoText
+    pretrained: Pretrained
+    finetuned: Finetuned
+    filled: dict[str, list[Candidate]]
+    answers: dict[str, dict[str, Any]]
+    seconds: float
+
+    def figures(self) -> dict[str, float]:
+        """The numbers, JSON-ready."""
+        held_out, classified = self.pretrained.outcome.figures, self.finetuned.outcome.figures
+        return {
+            "masked_lm_loss": held_out["masked_lm_loss"],
+            "masked_lm_accuracy": held_out["masked_lm_accuracy"],
+            "unigram_entropy": self.pretrained.unigram_entropy,
+            "vocab_size": self.pretrained.vocab_size,
+            "next_sentence_accuracy": held_out["next_sentence_accuracy"],
+            "classification_accuracy": classified["accuracy"],
+            "majority_accuracy": classified["majority_accuracy"],
+            "seconds": self.seconds,
+        }
+
+
+def run_demo(output: Path, *, minutes: float, seed: int, say: Callable[[str], None]) -> DemoResult:
+    """Run everything and leave the files of every stage in a folder.
+
+    Args:
+        output: the folder; what an earlier demo has left there is removed.
+        minutes: how long to pre-train.
+        seed: decides held-out documents, weights and order.
+        say: is told what happens.
+
+    Raises:
+        ConfigError: the folder holds something else, or the demo's text is not installed.
+    """
+    started = time.monotonic()
+    _clear(output)
+    say("1/5 text: what the package gensim brings along")
+    text = write_demo_text(output / "text", seed=seed)
+    counts = ", ".join(f"{count} {kind}" for kind, count in text.num_documents.items())
+    say(f"    {text.num_characters / 1e6:.1f} million characters in {counts} documents")
+
+    say(f"2/5 vocabulary: {VOCAB_SIZE:,} wordpieces")
+    tokenizer = _learn_vocabulary(text, output / "vocab", say)
+
+    say("3/5 corpus: sentences as wordpieces, in shards")
+    for name, file in (("train-shards", text.train), ("held-out-shards", text.held_out)):
+        report = prepare([file], tokenizer, output / name)
+        say(f"    {name}: {report.counts.sentences:,} sentences, "
+            f"{report.counts.wordpieces:,} wordpieces")  # fmt: skip
+
+    say(f"4/5 pre-training for {minutes:g} minutes: masked LM + next sentence")
+    recipe = pretraining_recipe(output, minutes=minutes, seed=seed)
+    pretrained = pretrain(recipe)
+    loaded = load_model(recipe.train.output)
+    filled = {t: fill_mask(loaded.model, loaded.tokenizer, t, 3)[0] for t in MASKED_TEXTS}
+
+    say("5/5 fine-tuning: which kind of source is a sentence from?")
+    finetuned = finetune(finetuning_recipe(output, text, seed=seed))
+    predictor = Predictor.load(output / "classifier")
+    answers = dict(zip(ASKED_TEXTS, predictor.predict(list(ASKED_TEXTS)), strict=True))
+    seconds = time.monotonic() - started
+    result = DemoResult(text, pretrained, finetuned, filled, answers, seconds)
+    (output / MARKER).write_text(json.dumps(result.figures()) + "\n", encoding="utf-8")
+    return result
+
+
+def pretraining_recipe(output: Path, *, minutes: float, seed: int) -> PretrainRecipe:
+    """The recipe of the demo's pre-training."""
+    return PretrainRecipe.from_dict(
+        {
+            "tasks": ["masked_lm", "next_sentence"],
+            "model": {
+                "preset": "tiny",
+                "max_position_embeddings": 128,
+                "hidden_dropout_prob": 0.0,
+                "attention_probs_dropout_prob": 0.0,
+            },
+            "data": {
+                "train": str(output / "train-shards"),
+                "eval": str(output / "held-out-shards"),
+                "eval_tokens": 65536,
+                "max_seqlen": 64,
+            },
+            "optimizer": {"name": "muon", "learning_rate": 5e-3, "beta2": 0.98},
+            "train": {
+                "output": str(output / "pretrained"),
+                "budget_minutes": minutes,
+                "batch_tokens": 4096,
+                "seed": seed,
+            },
+        }
+    )
+
+
+def finetuning_recipe(output: Path, text: DemoText, *, seed: int) -> FinetuneRecipe:
+    """The recipe of the demo's fine-tuning."""
+    return FinetuneRecipe.from_dict(
+        {
+            "task": {"name": "sequence_classification"},
+            "model": {"init": str(output / "pretrained"), "hidden_dropout_prob": 0.1},
+            "data": {
+                "train": str(text.train_sentences),
+                "eval": str(text.held_out_sentences),
+                "max_seqlen": 64,
+            },
+            "optimizer": {"name": "adamw", "learning_rate": 5e-4},
+            "train": {"output": str(output / "classifier"), "epochs": 3, "seed": seed},
+        }
+    )
+
+
+def _learn_vocabulary(text: DemoText, folder: Path, say: Callable[[str], None]) -> Tokenizer:
+    lines = text.train.read_text(encoding="utf-8").splitlines()
+    tokenizer, report = train_vocabulary(lines, size=VOCAB_SIZE)
+    tokenizer.save(folder)
+    for line in report.lines():
+        say(f"    {line}")
+    example = "Jet makers feud over seat width with big orders at stake"
+    pieces = tokenizer.wordpieces(example)
+    say(f"    BERT's notation:   {' '.join(pieces)}")
+    say(f"    the NMT system's:  {' '.join(in_gnmt_notation(pieces))}")
+    return tokenizer
+
+
+def _clear(output: Path) -> None:
+    if output.exists():
+        is_demo = (output / MARKER).exists() or (output / "text" / "held-out.tsv").exists()
+        if not is_demo and any(output.iterdir()):
+            raise ConfigError(
+                f"{output} holds files that are not a demo's; choose another folder with --output"
+            )
+        shutil.rmtree(output)

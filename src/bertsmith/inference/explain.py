@@ -1,0 +1,115 @@
+"""What a path holds: vocabulary, prepared corpus, recipe, model or checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bertsmith.data.corpus_report import describe
+from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.export.huggingface import load_model
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.checkpoint import STATE_FILE, read_state
+from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+from bertsmith.training.recipe_file import read_toml
+
+
+def explain(path: str | Path) -> dict[str, Any]:
+    """Say what is at a path, JSON-ready; `kind` says what it is.
+
+    Raises:
+        BertsmithError: there is nothing, or nothing that this package writes or reads.
+    """
+    path = Path(path)
+    for kind, is_one, facts in _KINDS:
+        if is_one(path):
+            return {"kind": kind, "path": str(path)} | facts(path)
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist; name a file or a folder")
+    raise ConfigError(
+        f"{path} is not a vocabulary, a prepared corpus, a recipe, a model or a checkpoint; those "
+        "are known by vocab.txt or tokenizer.json, manifest.json, .toml, config.json and "
+        f"{STATE_FILE}"
+    )
+
+
+def _corpus(path: Path) -> dict[str, Any]:
+    return describe(path)
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    state = read_state(path)
+    return {
+        "step": state.step,
+        "tokens": state.tokens,
+        "elapsed_seconds": round(state.elapsed_seconds),
+        "best_step": state.best_step,
+        "best_figure": state.best_figure,
+        "recipe": state.recipe,
+    } | _model(path)
+
+
+def _model(path: Path) -> dict[str, Any]:
+    loaded = load_model(path)
+    parameters = list(loaded.model.parameters())
+    report = loaded.report
+    return {
+        "tasks": [task.name for task in loaded.model.tasks],
+        "num_parameters": sum(parameter.numel() for parameter in parameters),
+        "config": loaded.model.config.to_dict(),
+        "lowercase": loaded.tokenizer.lowercase,
+        "weights": {
+            "used": len(report.used),
+            "new": report.new,
+            "left_over": report.left_over,
+        },
+    }
+
+
+def _vocabulary(path: Path) -> dict[str, Any]:
+    tokenizer = Tokenizer.load(path)
+    pieces = tokenizer.vocabulary.pieces
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "lowercase": tokenizer.lowercase,
+        "sha256": tokenizer.vocabulary.sha256,
+        "continuations": int(tokenizer.vocabulary.is_continuation.sum()),
+        "unused": sum(piece.startswith("[unused") for piece in pieces),
+        "longest": max(pieces, key=len),
+    }
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """Every setting, those that the file leaves at their defaults too."""
+    is_finetuning = "task" in read_toml(path)
+    recipe = (FinetuneRecipe if is_finetuning else PretrainRecipe).load(path)
+    verb = "finetune" if is_finetuning else "pretrain"
+    return {"verb": verb, "settings": recipe.to_dict()}
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda path: path.is_dir() and any((path / name).is_file() for name in names)
+
+
+def _is_tokenizer_file(path: Path) -> bool:
+    if not path.is_file() or path.suffix not in (".txt", ".json"):
+        return False
+    if path.suffix == ".txt":
+        return True
+    try:
+        return "model" in json.loads(path.read_bytes())
+    except (ValueError, TypeError):
+        raise CheckpointError(f"{path} is not a tokenizer.json") from None
+
+
+# The first that fits: a checkpoint is also a model, and a model or a corpus has a vocabulary.
+_KINDS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], dict[str, Any]]], ...] = (
+    ("corpus", _has("manifest.json"), _corpus),
+    ("checkpoint", _has(STATE_FILE), _checkpoint),
+    ("model", _has("config.json"), _model),
+    ("vocabulary", _has("vocab.txt", "tokenizer.json"), _vocabulary),
+    ("recipe", lambda path: path.is_file() and path.suffix == ".toml", _recipe),
+    ("vocabulary", _is_tokenizer_file, _vocabulary),
+)

@@ -1,0 +1,150 @@
+"""Pre-training (paper, section 3.1 and appendix A.2), from a recipe to a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bertsmith.data.loader import LoadedBatch, PretrainingBatches
+from bertsmith.data.masking import Masking
+from bertsmith.data.shards import TokenizedCorpus
+from bertsmith.data.wordpiece_ids import WordpieceIds
+from bertsmith.export.huggingface import load_pretrained
+from bertsmith.ops.attention import get_attention
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.registry import build_task
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.curves import draw_curves
+from bertsmith.training.recipe import PretrainRecipe
+from bertsmith.training.run import start_run, train
+from bertsmith.training.stall import Standing, stall_warning
+from bertsmith.training.trainer import Evaluated, HeldOut, Outcome
+
+# Held-out pairs and masks are drawn with this seed whatever the run's, so that runs compare.
+HELD_OUT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What came of a pre-training run."""
+
+    outcome: Outcome
+    unigram_entropy: float
+    """Loss (nats) of guessing by the training corpus's frequencies."""
+    vocab_size: int
+
+
+def pretrain(recipe: PretrainRecipe, *, resume: bool = False) -> Pretrained:
+    """Run a recipe to its end, or go on with a run that was interrupted.
+
+    Raises:
+        BertsmithError: when recipe, corpus or checkpoint cannot work; before anything is trained.
+    """
+    data, settings = recipe.data, recipe.train
+    corpus = TokenizedCorpus.open(data.train)
+    held_out_corpus = None
+    if data.eval is not None:
+        held_out_corpus = TokenizedCorpus.open(
+            data.eval, vocabulary_sha256=corpus.vocabulary_sha256
+        )
+    tokenizer = Tokenizer.load(data.train)
+    batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
+    source = batches_of(corpus, settings.seed)
+    start = start_run(recipe, resume=resume)
+    model, tokenizer = _build_model(recipe, tokenizer)
+    entropy = unigram_entropy(corpus.unigram_counts(), (held_out_corpus or corpus).unigram_counts())
+
+    said: list[str] = []
+
+    def remark(evaluated: Evaluated) -> str | None:
+        """Warn once when the model has learned frequencies and nothing else."""
+        warning = None if said else _stall(recipe, entropy, corpus.vocab_size, evaluated)
+        said.extend([warning] if warning else [])
+        return warning
+
+    held_out = None
+    if held_out_corpus is not None:
+        held_out_source = batches_of(held_out_corpus, HELD_OUT_SEED)
+        count = -(-data.eval_tokens // settings.batch_tokens)
+
+        def held_out_batches() -> Iterable[LoadedBatch]:
+            return held_out_source.evaluation_batches(count)
+
+        held_out = HeldOut(held_out_batches, "loss", higher_is_better=False, remark=remark)
+    outcome = train(start, recipe, model, tokenizer, source, held_out, settings.steps)
+    draw_curves(
+        settings.output / "metrics.jsonl",
+        settings.output / "curves.png",
+        vocab_size=corpus.vocab_size,
+        unigram_entropy=entropy,
+    )
+    return Pretrained(outcome, entropy, corpus.vocab_size)
+
+
+def _stall(
+    recipe: PretrainRecipe, entropy: float, vocab_size: int, evaluated: Evaluated
+) -> str | None:
+    if "masked_lm_loss" not in evaluated.held_out:
+        return None
+    loss = evaluated.held_out["masked_lm_loss"]
+    standing = Standing(
+        held_out_loss=loss,
+        training_loss=evaluated.training.get("masked_lm_loss", loss),
+        unigram_entropy=entropy,
+        vocab_size=vocab_size,
+        progress=evaluated.progress,
+        step=evaluated.state.step,
+        tokens=evaluated.state.tokens,
+        learning_rate=recipe.optimizer.learning_rate,
+    )
+    return stall_warning(standing)
+
+
+def unigram_entropy(train_counts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> float:
+    """Mean cross-entropy (nats) of wordpieces under the training corpus's frequencies.
+
+    Args:
+        train_counts: (V,) how often each wordpiece occurs there; one is added to each.
+        counts: (V,) of the text that is guessed at.
+    """
+    smoothed = train_counts + 1.0
+    return float(-(counts / counts.sum()) @ np.log(smoothed / smoothed.sum()))
+
+
+def _batches_of(
+    recipe: PretrainRecipe, ids: WordpieceIds
+) -> Callable[[TokenizedCorpus, int], PretrainingBatches]:
+    data = recipe.data
+
+    def batches_of(corpus: TokenizedCorpus, seed: int) -> PretrainingBatches:
+        return PretrainingBatches(
+            corpus,
+            ids,
+            max_seqlen=data.max_seqlen,
+            budget_tokens=recipe.train.batch_tokens,
+            seed=seed,
+            objective="sentence_pairs" if "next_sentence" in recipe.tasks else "full_segments",
+            masking=Masking(
+                masked_prob=data.masked_prob,
+                mask_token_prob=data.mask_token_prob,
+                random_token_prob=data.random_token_prob,
+                whole_word=data.whole_word,
+            ),
+        )
+
+    return batches_of
+
+
+def _build_model(recipe: PretrainRecipe, tokenizer: Tokenizer) -> tuple[BertForTasks, Tokenizer]:
+    """A new model of the recipe's size, or the one it starts from with the published heads."""
+    settings = recipe.model
+    tasks = [build_task(name) for name in recipe.tasks]
+    attention = get_attention(settings.attention)
+    if settings.init is None:
+        config = settings.config(tokenizer.vocab_size)
+        return BertForTasks(config, tasks, attention=attention), tokenizer
+    loaded = load_pretrained(settings.init, tasks, attention=attention, **settings.published())
+    return loaded.model, loaded.tokenizer

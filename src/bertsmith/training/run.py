@@ -1,0 +1,140 @@
+"""What pre-training and fine-tuning do alike: begin or go on with a run, and hand over its model.
+
+A run's folder becomes a model folder, with metrics.jsonl, curves.png, recipe.toml and
+checkpoints/ beside the model's files.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertsmith.errors import ConfigError
+from bertsmith.export.huggingface import load_weights, save_model
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.log import RunLog
+from bertsmith.training.parallelize import choose_device
+from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+from bertsmith.training.schedule import progress
+from bertsmith.training.trainer import BatchSource, HeldOut, Outcome, Trainer
+
+# What a resumed run may not change, since it would be another run.
+_FIXED = (
+    "tasks",
+    "task",
+    "model",
+    "data",
+    "optimizer.name",
+    "train.seed",
+    "train.batch_tokens",
+    "train.batch_size",
+    "train.accumulation_steps",
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a run begins."""
+
+    checkpoints: Checkpoints
+    device: torch.device
+    state: TrainingState | None
+    """The checkpoint to go on from; None for a new run."""
+
+
+def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start:
+    """Prepare the folder, the device and the generators, before anything expensive is done.
+
+    Raises:
+        ConfigError: when the folder holds a run and `resume` is false, or the run to go on with
+            was started with other settings.
+    """
+    settings = recipe.train
+    checkpoints = Checkpoints(settings.output / "checkpoints", keep=settings.keep_checkpoints)
+    state = checkpoints.latest()
+    if state is not None and not resume:
+        raise ConfigError(
+            f"{settings.output} holds a run of {state.step} steps; go on with it by --resume, or "
+            "choose another folder for this one"
+        )
+    if state is not None:
+        _check_same(recipe.to_dict(), state.recipe)
+    device = choose_device(settings.device)
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    torch.manual_seed(settings.seed)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    (settings.output / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    return Start(checkpoints, device, state)
+
+
+def train(
+    start: Start,
+    recipe: PretrainRecipe | FinetuneRecipe,
+    model: BertForTasks,
+    tokenizer: Tokenizer,
+    source: BatchSource,
+    held_out: HeldOut | None,
+    steps: int | None,
+) -> Outcome:
+    """Run the loop, then leave the best model, or without held-out data the last, in the folder.
+
+    A run that was asked to stop leaves its checkpoint and no model.
+    """
+    settings = recipe.train
+    done = start.state or TrainingState()
+    part = progress(
+        done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
+    )
+    with RunLog(settings.output, recipe.log, resumed_step=done.step, progress=part) as log:
+        trainer = Trainer(
+            model.to(start.device),
+            tokenizer,
+            source,
+            held_out=held_out,
+            settings=settings,
+            steps=steps,
+            optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
+            checkpoints=start.checkpoints,
+            log=log,
+            log_every_steps=recipe.log.every_steps,
+            recipe=recipe.to_dict(),
+        )
+        if start.state is not None:
+            trainer.resume(start.state)
+        outcome = trainer.fit()
+    if outcome.stopped_by is None:
+        best = outcome.state.best_step
+        if best is not None and best != outcome.state.step:
+            load_weights(model, start.checkpoints.path(best))
+        save_model(settings.output, model, tokenizer)
+    return outcome
+
+
+def clear_run(output: Path) -> None:
+    """Remove what earlier runs have left in a folder: checkpoints and metrics."""
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
+    (output / "metrics.jsonl").unlink(missing_ok=True)
+
+
+def _check_same(now: dict[str, Any], then: dict[str, Any]) -> None:
+    for name in _FIXED:
+        if _get(now, name) != _get(then, name):
+            raise ConfigError(
+                f"{name} is {_get(now, name)} and the run to resume was started with "
+                f"{_get(then, name)}; resume with the recipe.toml in its folder"
+            )
+
+
+def _get(recipe: dict[str, Any], name: str) -> Any:
+    value: Any = recipe
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

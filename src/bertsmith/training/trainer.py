@@ -1,0 +1,315 @@
+"""The one loop: pre-training and fine-tuning differ in what they hand to it.
+
+A step is an optimizer step over one or more microbatches. Between two steps the loop logs,
+evaluates and writes checkpoints, and a run that goes on from a checkpoint is the run that was
+never interrupted, to the bit (on one device, with as many threads).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from bertsmith.data.loader import LoadedBatch, Position
+from bertsmith.errors import DataError
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.evaluation import evaluate
+from bertsmith.training.log import RunLog
+from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
+from bertsmith.training.parallelize import choose_precision, precision_context
+from bertsmith.training.recipe import TrainSettings
+from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
+from bertsmith.training.signals import StopSignals
+
+# How often a run evaluates and writes a checkpoint where the recipe does not say.
+TIMES_A_RUN = 10
+
+
+class BatchSource(Protocol):
+    """Endless batches that can go on from any position."""
+
+    def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
+        """Give the batches from a position on."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Where a run stands after an evaluation."""
+
+    state: TrainingState
+    progress: float
+    """The part of the run that is over, from 0 to 1."""
+    held_out: dict[str, float]
+    training: dict[str, float]
+    """The figures of the last line in the log; empty before the first."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a run is measured on while it trains."""
+
+    batches: Callable[[], Iterable[LoadedBatch]]
+    """The same batches each time it is called."""
+    figure: str
+    """The figure that says which model is the best."""
+    higher_is_better: bool
+    remark: Callable[[Evaluated], str | None] = lambda _: None
+    """Says what the user should know about the figures, if anything."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: TrainingState
+    figures: dict[str, float]
+    """The last held-out figures; empty without held-out data."""
+    stopped_by: signal.Signals | None = None
+    stopped_early: bool = False
+
+
+class Trainer:
+    """Trains a model until its run is over.
+
+    Args:
+        model: on the device where it is to train.
+        tokenizer: saved with every checkpoint.
+        source: what to train on.
+        held_out: what to measure on, if anything.
+        settings: the `[train]` section.
+        steps: the run's length in steps; None when it is `settings.budget_minutes`.
+        optimizer: the `[optimizer]` section.
+        schedule: the `[schedule]` section.
+        checkpoints: of this run.
+        log: of this run.
+        log_every_steps: how often training figures go to it.
+        recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
+    """
+
+    def __init__(
+        self,
+        model: BertForTasks,
+        tokenizer: Tokenizer,
+        source: BatchSource,
+        *,
+        held_out: HeldOut | None,
+        settings: TrainSettings,
+        steps: int | None,
+        optimizer: OptimizerSettings,
+        schedule: ScheduleSettings,
+        checkpoints: Checkpoints,
+        log: RunLog,
+        log_every_steps: int,
+        recipe: dict[str, Any],
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.source = source
+        self.held_out = held_out
+        self.settings = settings
+        self.steps = steps
+        self.schedule = schedule
+        self.checkpoints = checkpoints
+        self.log = log
+        self.log_every_steps = log_every_steps
+        self.max_grad_norm = optimizer.max_grad_norm or float("inf")
+        self.optimizers = build_optimizers(model.named_parameters(), optimizer)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.precision = choose_precision(settings.precision, self.device)
+        self.state = TrainingState(recipe=recipe)
+        self.figures: dict[str, float] = {}
+        self._training_figures: dict[str, float] = {}
+        self._started_at = time.monotonic()
+        # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
+        # GPU at each, and those found finite and not logged yet.
+        self._unchecked: list[dict[str, Tensor]] = []
+        self._checked: list[dict[str, Tensor]] = []
+        model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
+        self._forward: Callable[..., Any] = (
+            torch.compile(self._logits_and_losses) if settings.compile else self._logits_and_losses
+        )
+
+    def resume(self, state: TrainingState) -> None:
+        """Go on from a checkpoint of this run."""
+        self.checkpoints.restore(state.step, self.model, self.optimizers)
+        self.state = dataclasses.replace(state, recipe=self.state.recipe)
+
+    def fit(self) -> Outcome:
+        """Train to the end of the run, or until a signal asks to stop.
+
+        Raises:
+            DataError: when the loss or its gradient is no longer a finite number.
+        """
+        self._started_at = time.monotonic() - self.state.elapsed_seconds
+        position = Position(**self.state.position) if self.state.position else None
+        stopped_early = False
+        with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
+            self.model.train()
+            while self._progress() < 1 and not stopped_early and signals.received is None:
+                before = self._progress()
+                self._step(batches)
+                after = self._progress()
+                is_last = after >= 1
+                if self._is_due(self.settings.eval_every_steps, before, after) or is_last:
+                    stopped_early = self._evaluate()
+                if self._is_due(self.settings.checkpoint_every_steps, before, after):
+                    self._save()
+            self._save()
+        return Outcome(self.state, self.figures, signals.received, stopped_early)
+
+    def _step(self, batches: Iterator[LoadedBatch]) -> None:
+        state = self.state
+        factor = learning_rate_factor(self._progress(), state.step, self.schedule)
+        set_learning_rates(self.optimizers, factor)
+        is_logged = (state.step + 1) % self.log_every_steps == 0
+        tokens = 0
+        sums: dict[str, Tensor] = {}
+        for _ in range(self.settings.accumulation_steps):
+            loaded = next(batches)
+            batch = loaded.batch.to(self.device, non_blocking=True)
+            targets = {k: v.to(self.device, non_blocking=True) for k, v in loaded.targets.items()}
+            with precision_context(self.device, self.precision):
+                logits, losses = self._forward(batch, targets)
+            loss = torch.stack(list(losses.values())).sum() / self.settings.accumulation_steps
+            loss.backward()  # type: ignore[no-untyped-call]
+            tokens += batch.num_tokens
+            for name, value in losses.items():
+                share = value.detach() / self.settings.accumulation_steps
+                sums[name] = sums.get(name, torch.zeros_like(share)) + share
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self._unchecked.append(sums | {"grad_norm": norm.detach()})
+        self.state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            tokens=state.tokens + tokens,
+            elapsed_seconds=time.monotonic() - self._started_at,
+            position=dataclasses.asdict(loaded.position),
+        )
+        self.log.advance(self._progress())
+        if is_logged or self.device.type == "cpu":
+            self._check_finite()
+        if is_logged:
+            self._log_training(logits, targets)
+
+    def _logits_and_losses(
+        self, batch: Any, targets: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        logits = self.model(batch, targets)
+        return logits, self.model.losses(logits, targets)
+
+    def _progress(self) -> float:
+        state, settings = self.state, self.settings
+        return progress(
+            state.step,
+            state.elapsed_seconds,
+            steps=self.steps,
+            budget_minutes=settings.budget_minutes,
+        )
+
+    def _is_due(self, every_steps: int | None, before: float, after: float) -> bool:
+        """Whether the step just done is one to do something after.
+
+        Without a number of steps that is ten times over the run, which is known whatever the
+        run's length is measured in.
+        """
+        if every_steps is not None:
+            return self.state.step % every_steps == 0
+        return int(TIMES_A_RUN * after) > int(TIMES_A_RUN * before)
+
+    def _check_finite(self) -> None:
+        """Find the first step since the last look whose loss or gradient is no finite number."""
+        recent, self._unchecked = self._unchecked, []
+        first = self.state.step - len(recent) + 1
+        for step, figures in enumerate(recent, first):
+            bad = [name for name, value in figures.items() if not value.isfinite()]
+            if bad:
+                raise DataError(
+                    f"{bad[0]} is {figures[bad[0]].item()} at step {step}, so the run is stopped; "
+                    f"{self._last_good_checkpoint()}; lower optimizer.learning_rate, lengthen "
+                    "the warm-up or set train.precision = 'fp32'"
+                )
+        self._checked += recent
+
+    def _last_good_checkpoint(self) -> str:
+        steps = self.checkpoints.steps()
+        if not steps:
+            return "no checkpoint was written before it"
+        return f"the last good checkpoint is {self.checkpoints.path(steps[-1])}"
+
+    def _log_training(self, logits: dict[str, Tensor], targets: dict[str, Tensor]) -> None:
+        """Write losses averaged since the last line, and the last microbatch's accuracies."""
+        names = self._checked[0].keys()
+        means = {
+            name: float(torch.stack([figures[name].float() for figures in self._checked]).mean())
+            for name in names
+        }
+        norm = means.pop("grad_norm")
+        figures = {"loss": sum(means.values())}
+        for task in self.model.tasks:
+            accumulator = task.metrics()
+            accumulator.update(logits[task.name], targets[task.target])
+            figures |= {k: v for k, v in accumulator.compute().items() if k.endswith("accuracy")}
+            figures[f"{task.name}_loss"] = means[task.name]
+        figures |= {"learning_rate": self._learning_rate(), "grad_norm": norm}
+        self._checked = []
+        self._training_figures = figures
+        self._write("train", figures)
+
+    def _learning_rate(self) -> float:
+        return float(self.optimizers[-1].param_groups[0]["lr"])
+
+    def _evaluate(self) -> bool:
+        """Measure on the held-out data; whether the run should stop since nothing gets better."""
+        if self.held_out is None:
+            return False
+        self._check_finite()
+        self.figures = evaluate(
+            self.model, self.held_out.batches(), self.device, precision=self.precision
+        )
+        self._write("eval", self.figures)
+        remark = self.held_out.remark(
+            Evaluated(self.state, self._progress(), self.figures, self._training_figures)
+        )
+        if remark is not None:
+            self.log.say(remark)
+        figure = self.figures[self.held_out.figure]
+        state, sign = self.state, 1 if self.held_out.higher_is_better else -1
+        if state.best_figure is None or sign * figure > sign * state.best_figure:
+            self.state = dataclasses.replace(
+                state, best_step=state.step, best_figure=figure, evaluations_since_best=0
+            )
+            self._save()
+            return False
+        since = state.evaluations_since_best + 1
+        self.state = dataclasses.replace(state, evaluations_since_best=since)
+        patience = self.settings.early_stopping_patience
+        return patience is not None and since >= patience
+
+    def _write(self, split: Literal["train", "eval"], figures: dict[str, float]) -> None:
+        self.log.write(
+            split,
+            step=self.state.step,
+            progress=self._progress(),
+            tokens=self.state.tokens,
+            elapsed_seconds=self.state.elapsed_seconds,
+            figures=figures,
+        )
+
+    def _save(self) -> None:
+        if self.state.step:
+            self._check_finite()
+            self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers)
