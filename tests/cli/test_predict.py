@@ -103,7 +103,7 @@ def test_a_folder_without_model_is_one_sentence(tmp_path: Path, capsys: Capture)
 
 def test_a_reader_that_leaves_early_is_no_error(classifier: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    path.write_text("good film\n" * 20_000)
+    path.write_text("good film\n" * 5_000)
     call = "import sys; from bertsmith.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", call, "predict", "--model", classifier, "--input", path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

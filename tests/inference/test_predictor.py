@@ -33,7 +33,7 @@ def sentences(count: int) -> list[str]:
 def test_answers_are_those_of_each_record_alone_and_in_order(
     predictor: Predictor, batch_tokens: int
 ) -> None:
-    texts = sentences(150)
+    texts = sentences(60)
     answers = list(predictor.predict(texts, batch_tokens=batch_tokens))
     assert len(answers) == len(texts)
     for text, answer in zip(texts, answers, strict=True):
