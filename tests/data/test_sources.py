@@ -60,6 +60,7 @@ def test_size_and_time_tell_that_a_file_has_changed(folder):
         ("absent.txt", r"absent\.txt does not exist; give a \.txt, \.jsonl or \.parquet"),
         ("absent*.txt", r"the glob .*absent\*\.txt matches nothing that can be read"),
         ("notes.md", r"notes\.md is not a kind of file that can be read; give"),
+        ("long" * 1000, r"long cannot be read: File name too long"),
         ("empty", r"the folder .*empty holds nothing that can be read"),
     ],
 )

@@ -34,18 +34,16 @@ def find_sources(sources: Sequence[str | Path]) -> list[SourceFile]:
     """
     if isinstance(sources, str | Path):
         sources = [sources]
-    found: dict[Path, Path] = {}
+    found: dict[Path, SourceFile] = {}
     for source in sources:
-        for file in _files(source):
-            found.setdefault(file.resolve(), file)
-    files = []
-    for file in found.values():
         try:
-            status = file.stat()
+            for file in _files(source):
+                status = file.stat()
+                entry = SourceFile(str(file), status.st_size, status.st_mtime_ns)
+                found.setdefault(file.resolve(), entry)
         except OSError as error:
-            raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
-        files.append(SourceFile(str(file), status.st_size, status.st_mtime_ns))
-    return files
+            raise DataError(f"{source} cannot be read: {error.strerror or error}") from None
+    return list(found.values())
 
 
 def _files(source: str | Path) -> Iterator[Path]:
