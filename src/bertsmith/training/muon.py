@@ -110,19 +110,22 @@ def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
         shape = (min(matrix.shape), max(matrix.shape), matrix.device)
         shapes.setdefault(shape, []).append(index)
     results: list[Tensor] = list(matrices)
-    for indices in shapes.values():
-        lying = [m.mT if len(m) > m.shape[1] else m for m in (matrices[i] for i in indices)]
+    for (_, _, device), indices in shapes.items():
+        dtype = torch.bfloat16 if has_fast_bfloat16(device.type) else torch.float32
+        lying = [_lying(matrices[index].to(dtype)) for index in indices]
         for index, result in zip(indices, _newton_schulz(torch.stack(lying)), strict=True):
-            standing = len(matrices[index]) > matrices[index].shape[1]
-            results[index] = (result.mT if standing else result).to(matrices[index].dtype)
+            stands = len(matrices[index]) > matrices[index].shape[1]
+            results[index] = (result.mT if stands else result).to(matrices[index].dtype)
     return results
 
 
-def _newton_schulz(matrices: Tensor) -> Tensor:
+def _lying(matrix: Tensor) -> Tensor:
+    return matrix.mT if len(matrix) > matrix.shape[1] else matrix
+
+
+def _newton_schulz(x: Tensor) -> Tensor:
     """(K, R, C) → (K, R, C) with singular values near 1."""
-    norms = matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # so that none is above 1
-    dtype = torch.bfloat16 if has_fast_bfloat16(matrices.device.type) else torch.float32
-    x: Tensor = (matrices / norms).to(dtype)
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # so that none is above 1
     a, b, c = QUINTIC
     for _ in range(NUM_ITERATIONS):
         gram = x @ x.mT  # (K, R, R)
