@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures as one JSON object."""
-    layout = read_layout_settings(args.settings)
+    layout = read_layout_settings(args.overrides)
     from bertsmith.inference.evaluation import evaluate_file
 
     figures = evaluate_file(args.model, args.data, layout=layout, device=args.device)

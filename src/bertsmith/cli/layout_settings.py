@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def add_layout_settings(parser: argparse.ArgumentParser) -> None:
     """Let `data.text=sentence` and its like follow the options."""
     parser.add_argument(
-        "settings",
+        "overrides",
         nargs="*",
         metavar="data.KEY=VALUE",
         help="where names do not tell: the columns data.text, data.pair and data.label (by name, "

@@ -58,6 +58,17 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Parse, and take `key=value` wherever it stands, which argparse takes in one place alone."""
+    args, rest = parser.parse_known_args(arguments)
+    if rest:
+        is_setting = all("=" in argument and not argument.startswith("-") for argument in rest)
+        if not is_setting or not hasattr(args, "overrides"):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        args.overrides = [*args.overrides, *rest]
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -67,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
         print(f"bertsmith: {verb!r} is not a verb; {hint}", file=sys.stderr)
         return 2
-    args = build_parser(verb).parse_args(arguments)
+    args = parse(build_parser(verb), arguments)
     try:
         status: int | None = args.run(args)
         sys.stdout.flush()

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the answers, each as soon as it is known."""
-    layout = read_layout_settings(args.settings)
+    layout = read_layout_settings(args.overrides)
     from tqdm import tqdm
 
     from bertsmith.data.records import read_records

@@ -1,0 +1,297 @@
+"""Whole runs: they learn, they resume exactly, and they end well when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.training.conftest import write_recipe
+
+from bertsmith.errors import CheckpointError, ConfigError, DataError
+from bertsmith.export.huggingface import load_model
+from bertsmith.tasks.masked_lm import MaskedLM
+from bertsmith.training.metrics_file import read_metrics
+from bertsmith.training.pretraining import Pretrained, pretrain, unigram_entropy
+from bertsmith.training.recipe import PretrainRecipe
+
+FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")
+
+
+WITHOUT_DROPOUT = ("model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0")
+LARGER_BATCHES = ("train.batch_tokens=1024",)
+
+
+def run(recipe: Path, *overrides: str, resume: bool = False) -> Pretrained:
+    return pretrain(PretrainRecipe.load(recipe, overrides), resume=resume)
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    for name in FILES:
+        a, b = load_file(one / name), load_file(other / name)
+        if a.keys() != b.keys() or not all(torch.equal(a[key], b[key]) for key in a):
+            return False
+    return True
+
+
+def test_both_objectives_are_learned(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(
+        tmp_path / "r.toml", corpus, tmp_path / "run", steps=600, every=200, optimizer="muon"
+    )
+    pretrained = run(recipe, *WITHOUT_DROPOUT, "optimizer.learning_rate=1e-2", *LARGER_BATCHES)
+    figures = pretrained.outcome.figures
+    # Nouns follow the document's topic, and every other word its place in the sentence: with 24
+    # nouns and 7 other words guessing by frequency costs 2.9 nats. B has another topic than A in
+    # seven random pairs of eight.
+    assert figures["masked_lm_loss"] < pretrained.unigram_entropy - 1.5
+    assert figures["next_sentence_accuracy"] > 0.75
+    assert figures["loss"] == pytest.approx(
+        figures["masked_lm_loss"] + figures["next_sentence_loss"]
+    )
+    model = load_model(tmp_path / "run").model
+    assert sorted(model.heads) == ["masked_lm", "next_sentence"]
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in lines if line["split"] == "eval"] == [200, 400, 600]
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 10_000
+
+
+def test_masked_lm_alone_is_learned_from_full_segments(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(
+        tmp_path / "r.toml", corpus, tmp_path / "run", steps=150, every=150, optimizer="muon"
+    )
+    pretrained = run(recipe, 'tasks=["masked_lm"]', *WITHOUT_DROPOUT, *LARGER_BATCHES)
+    assert pretrained.outcome.figures["masked_lm_loss"] < pretrained.unigram_entropy - 0.5
+    assert "next_sentence_loss" not in pretrained.outcome.figures
+    assert load_model(tmp_path / "run").model.bert.pooler is None
+
+
+@pytest.mark.parametrize("optimizer", ["bert_adam", "adamw", "muon"])
+def test_a_run_in_two_parts_is_the_run_in_one(
+    tmp_path: Path, corpus: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write_recipe(tmp_path / "a.toml", corpus, tmp_path / "a", steps=20, optimizer=optimizer)
+    run(whole)
+    parts = write_recipe(tmp_path / "b.toml", corpus, tmp_path / "b", steps=20, optimizer=optimizer)
+    calls = []
+
+    def stop_later(self: MaskedLM, *args: object, original: object = MaskedLM.loss) -> object:
+        calls.append(None)
+        if len(calls) == 15:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *args)  # type: ignore[operator]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskedLM, "loss", stop_later)
+        stopped = run(parts)
+    assert stopped.outcome.stopped_by == signal.SIGTERM
+    assert 0 < stopped.outcome.state.step < 20
+    assert not (tmp_path / "b" / "model.safetensors").exists()
+    torch.rand(1000)  # whatever happens to the generators in between must not matter
+    run(parts, resume=True)
+    last = "checkpoints/step-00000020"
+    assert same_bits(tmp_path / "a" / last, tmp_path / "b" / last)
+    ours, theirs = (read_metrics(tmp_path / name / "metrics.jsonl") for name in "ab")
+    timing = {"elapsed_seconds", "tokens_per_second"}
+    evaluations = [
+        [{k: v for k, v in line.items() if k not in timing} for line in lines if
+         line["split"] == "eval"]
+        for lines in (ours, theirs)
+    ]  # fmt: skip
+    assert evaluations[0] == evaluations[1]
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+
+
+def start(recipe: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bertsmith", "pretrain", str(recipe), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path, corpus: Path) -> None:
+    whole = write_recipe(tmp_path / "a.toml", corpus, tmp_path / "a", steps=240, every=7)
+    run(whole)
+    recipe = write_recipe(tmp_path / "b.toml", corpus, tmp_path / "b", steps=240, every=7)
+    metrics = tmp_path / "b" / "metrics.jsonl"
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(3):
+        lines_before = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+        process = start(recipe, "--resume")
+        # Let it get somewhere, then kill it wherever it is: in a step, or writing a checkpoint.
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if metrics.exists() and len(metrics.read_bytes().splitlines()) > lines_before + 2:
+                time.sleep(rng.uniform(0, 0.2))
+                break
+            time.sleep(0.002)
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills >= 2
+    process = start(recipe, "--resume")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    last = "checkpoints/step-00000240"
+    assert same_bits(tmp_path / "a" / last, tmp_path / "b" / last)
+    lines = read_metrics(metrics)
+    steps = [line["step"] for line in lines if line["split"] == "train"]
+    assert steps == list(range(5, 241, 5))
+
+
+def test_sigterm_saves_first_and_says_how_to_go_on(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(
+        tmp_path / "r.toml", corpus, tmp_path / "run", steps=100_000, every=50_000
+    )
+    process = start(recipe)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while not (metrics.exists() and metrics.read_bytes()):
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.01)
+    process.terminate()
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert output == b""
+    assert "stopped by SIGTERM after step" in errors.decode()
+    assert "--resume" in errors.decode()
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert load_model(checkpoint).report.new == []
+
+
+def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
+    run(recipe)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    expected = tmp_path / "expected"
+    (checkpoints / "step-00000020").rename(expected)
+    for name in ("model.safetensors", "training.json", "optimizer.safetensors"):
+        torn = checkpoints / "step-00000020"
+        torn.mkdir()
+        for file in expected.iterdir():
+            size = file.stat().st_size // 2 if file.name == name else None
+            (torn / file.name).write_bytes(file.read_bytes()[:size])
+        assert run_from(recipe) == 10
+        for file in torn.iterdir():
+            file.unlink()
+        torn.rmdir()
+    unfinished = checkpoints / ".step-00000020.123.partial"
+    unfinished.mkdir()
+    assert run_from(recipe) == 10
+
+
+def run_from(recipe: Path) -> int:
+    """The step that a resumed run would go on from."""
+    from bertsmith.training.run import start_run
+
+    state = start_run(PretrainRecipe.load(recipe), resume=True).state
+    assert state is not None
+    return state.step
+
+
+def test_when_every_checkpoint_is_damaged_the_run_does_not_start_anew(
+    tmp_path: Path, corpus: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=10)
+    run(recipe)
+    (tmp_path / "run" / "checkpoints" / "step-00000010" / "training.json").unlink()
+    with pytest.raises(CheckpointError, match=r"no checkpoint can be used: .*training\.json"):
+        run(recipe, resume=True)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=10)
+    run(recipe)
+    with pytest.raises(ConfigError, match="holds a run of 10 steps; go on with it by --resume"):
+        run(recipe)
+
+
+def test_a_run_is_not_resumed_with_another_recipe(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=10)
+    run(recipe)
+    with pytest.raises(ConfigError, match=r"train\.seed is 7 and the run to resume was started"):
+        run(recipe, "train.seed=7", resume=True)
+
+
+def test_a_finished_run_can_be_lengthened(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=10)
+    run(recipe)
+    assert run(recipe, "train.steps=15", resume=True).outcome.state.step == 15
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=40)
+    # A rate that is far too high from the second half on: the best model is an early one.
+    outcome = run(recipe, "optimizer.learning_rate=0.5", "train.keep_checkpoints=1").outcome
+    best = outcome.state.best_step
+    steps = sorted(int(path.name[5:]) for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert steps == sorted({best, 40})
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    of_best = load_file(tmp_path / "run" / "checkpoints" / f"step-{best:08}" / "model.safetensors")
+    assert all(torch.equal(saved[key], of_best[key]) for key in saved)
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=200, every=5)
+    outcome = run(
+        recipe, "optimizer.learning_rate=1e-12", "train.early_stopping_patience=2"
+    ).outcome
+    assert outcome.stopped_early
+    assert outcome.state.step < 200
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_checkpoint(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=30)
+    calls = []
+
+    def burst(self: MaskedLM, *args: object, original: object = MaskedLM.loss) -> object:
+        calls.append(None)
+        loss = original(self, *args)  # type: ignore[operator]
+        return loss * float("nan") if len(calls) == 20 else loss
+
+    monkeypatch.setattr(MaskedLM, "loss", burst)
+    with pytest.raises(DataError, match=r"masked_lm is nan at step \d+, .*step-00000010; lower"):
+        run(recipe)
+    assert run_from(recipe) == 10
+    for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
+        assert "NaN" not in json.dumps(json.loads(line))
+
+
+def test_accumulated_microbatches_make_one_step(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=5, every=5)
+    state = run(recipe, "train.accumulation_steps=3").outcome.state
+    assert (state.step, state.tokens) == (5, 5 * 3 * 512)
+    assert state.position is not None
+    assert state.position["batch"] + state.position["epoch"] > 0
+
+
+def test_a_run_can_be_as_long_as_a_time(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=5, every=1000)
+    text = recipe.read_text().replace("steps = 5", "budget_minutes = 0.03", 1)
+    recipe.write_text(text)
+    state = run(recipe).outcome.state
+    assert 1.8 <= state.elapsed_seconds < 10
+    assert state.step > 3
+
+
+def test_continuing_takes_the_weights_and_the_vocabulary(tmp_path: Path, corpus: Path) -> None:
+    first = write_recipe(tmp_path / "a.toml", corpus, tmp_path / "a", steps=100, every=100)
+    before = run(first).outcome.figures["masked_lm_loss"]
+    text = first.read_text()
+    body = text[text.index("[data]") :].replace(str(tmp_path / "a"), str(tmp_path / "b"))
+    second = tmp_path / "b.toml"
+    second.write_text(f'[model]\ninit = "{tmp_path / "a"}"\n{body}')
+    after = run(second, "optimizer.learning_rate=1e-12", "train.steps=1").outcome.figures
+    assert after["masked_lm_loss"] == pytest.approx(before, abs=1e-4)
+
+
+def test_unigram_entropy_is_that_of_the_counts() -> None:
+    counts = torch.tensor([1, 1, 2]).numpy() * 10**9
+    assert unigram_entropy(counts, counts) == pytest.approx(1.5 * torch.log(torch.tensor(2.0)))
