@@ -7,7 +7,7 @@ Section 3 of the paper: `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, segment 0 up
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from bertsmith.errors import ConfigError, DataError
@@ -49,10 +49,10 @@ class Encoding:
 class Pieces:
     """The wordpieces of one text, before [CLS] and [SEP]; fields as in `Encoding`."""
 
-    ids: list[int] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-    offsets: list[tuple[int, int]] = field(default_factory=list)
-    word_ids: list[int | None] = field(default_factory=list)
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    word_ids: list[int | None]
 
     @classmethod
     def from_engine(cls, encoding: Any) -> Pieces:
@@ -76,11 +76,14 @@ class Pieces:
 
 def assemble(texts: Sequence[Pieces], cls: tuple[int, str], sep: tuple[int, str]) -> Encoding:
     """Put [CLS] and [SEP], given as (id, token), around one text or two."""
-    row, segment_ids = _special(*cls), [0]
+    encoding = Encoding([cls[0]], [cls[1]], [0], [(0, 0)], [None])
     for segment, text in enumerate(texts):
-        row = row + text + _special(*sep)
-        segment_ids += [segment] * (len(text) + 1)
-    return Encoding(row.ids, row.tokens, segment_ids, row.offsets, row.word_ids)
+        encoding.ids.extend([*text.ids, sep[0]])
+        encoding.tokens.extend([*text.tokens, sep[1]])
+        encoding.segment_ids.extend([segment] * (len(text) + 1))
+        encoding.offsets.extend([*text.offsets, (0, 0)])
+        encoding.word_ids.extend([*text.word_ids, None])
+    return encoding
 
 
 def truncate(texts: Sequence[Pieces], max_length: int, truncation: Truncation) -> list[Pieces]:
@@ -138,7 +141,3 @@ def _head_tail(text: Pieces, length: int) -> Pieces:
         return text
     head = length // 4
     return text[:head] + text[len(text) - (length - head) :]
-
-
-def _special(index: int, token: str) -> Pieces:
-    return Pieces([index], [token], [(0, 0)], [None])
