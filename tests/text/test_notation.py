@@ -3,7 +3,7 @@ from __future__ import annotations
 from bertsmith.text.notation import in_gnmt_notation
 
 
-def test_the_published_example(tokenizer):
+def test_the_published_example():
     pieces = ["J", "##et", "makers", "fe", "##ud", "over", "seat", "width"]
     assert " ".join(in_gnmt_notation(pieces)) == "_J et _makers _fe ud _over _seat _width"
 
