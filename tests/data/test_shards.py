@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "shards")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     documents=st.lists(st.lists(st.lists(st.integers(0, 69_999), max_size=5), max_size=4)),
     size=st.integers(1, 30),
@@ -122,7 +122,7 @@ def test_a_truncated_shard_is_refused_when_opened(folder: Path, keep: int):
         TokenizedCorpus.open(folder)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_a_changed_byte_is_found_by_opening_or_by_verify(tmp_path_factory, place, value):
     folder = write(tmp_path_factory.mktemp("shards"))

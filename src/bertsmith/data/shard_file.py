@@ -26,7 +26,7 @@ from bertsmith.errors import DataError
 Array = npt.NDArray[Any]
 
 FORMAT = "bertsmith-shard-1"
-DTYPES = {"U16": np.dtype("<u2"), "U32": np.dtype("<u4")}
+DTYPES: Mapping[str, np.dtype[Any]] = {"U16": np.dtype("<u2"), "U32": np.dtype("<u4")}
 # Offsets are uint32 and a shard is written from memory: far more than anyone should want.
 MAX_WORDPIECES = 2**31
 _TENSORS = ("document_starts", "sentence_starts", "unigram_counts", "wordpieces")
