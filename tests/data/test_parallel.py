@@ -79,7 +79,7 @@ def test_an_error_in_a_worker_is_raised_here(doubler, workers):
 
 
 def test_a_killed_worker_is_explained(doubler):
-    with pytest.raises(DataError, match=r"worker process was killed.*fewer --workers"):
+    with pytest.raises(DataError, match=r"worker process was killed.*with fewer workers"):
         list(ordered_map(doubler(10_000), [-2, 18], workers=2))
 
 
@@ -118,3 +118,18 @@ def test_workers_end_when_their_parent_is_killed(doubler, tmp_path):
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, workers))
+
+
+def test_a_script_without_a_guard_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import functools, operator\n"
+        "from bertsmith.data.parallel import ordered_map\n"
+        "make = functools.partial(functools.partial, operator.neg)\n"
+        "print(list(ordered_map(make, range(9), 2)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "must stand under `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]

@@ -13,7 +13,7 @@ import transformers
 
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
-from bertsmith.errors import CheckpointError
+from bertsmith.errors import CheckpointError, DataError
 from bertsmith.export.huggingface import load_model, load_pretrained, save_model
 from bertsmith.ops.attention import reference
 from bertsmith.tasks.model import BertForTasks
@@ -237,7 +237,7 @@ def test_a_failed_save_leaves_the_old_folder_as_it_was(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Tokenizer, "save", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(DataError, match="cannot be written: no space left on device; make room"):
         save_model(folder, build(["next_sentence"]), tokenizer)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

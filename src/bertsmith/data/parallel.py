@@ -13,7 +13,12 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from bertsmith.errors import DataError
+from bertsmith.errors import ConfigError, DataError
+
+UNGUARDED = (
+    "the call that starts workers must stand under `if __name__ == '__main__':`, since each worker "
+    "imports the script; or ask for workers=1"
+)
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -40,6 +45,8 @@ def ordered_map(
         workers: processes; with 1 everything happens in this one.
 
     Raises:
+        ConfigError: the program's main module, which each worker imports, calls this when it is
+            imported.
         DataError: a worker was killed.
     """
     if workers == 1:
@@ -47,6 +54,9 @@ def ordered_map(
         for item in items:
             yield item, function(item)
         return
+    # What the standard library looks at, too late for a pool, to tell such a program its mistake.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigError(UNGUARDED)
     pending: deque[tuple[X, Future[Y]]] = deque()
     # Forking a process that has threads, as most that use numpy do, may hang.
     context = multiprocessing.get_context("spawn")
@@ -62,8 +72,8 @@ def ordered_map(
             yield first, future.result()
     except BrokenProcessPool:
         raise DataError(
-            "a worker process was killed, which is mostly for want of memory; "
-            "run the same command again with fewer --workers"
+            "a worker process was killed, which is mostly for want of memory; run the same again "
+            f"with fewer workers; or, in a script, {UNGUARDED}"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

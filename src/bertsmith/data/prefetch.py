@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 from collections.abc import Generator
 from typing import TypeVar
@@ -40,8 +41,10 @@ def prefetched(source: Generator[T, None, None], depth: int) -> Generator[T, Non
             yield item[0]
     finally:
         closed.set()
-        # The thread may wait for room: it puts at most one more item before it sees `closed`.
-        with contextlib.suppress(queue.Empty):
-            while True:
-                items.get_nowait()
-        thread.join()
+        # When the interpreter ends, the thread is stopped for good: waiting would never end.
+        if not sys.is_finalizing():
+            # It may wait for room: it puts at most one more item before it sees `closed`.
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    items.get_nowait()
+            thread.join()

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bertsmith.data.atomic import write_atomically
+from bertsmith.atomic import write_atomically
 from bertsmith.data.corpus import Position
 from bertsmith.data.corpus_report import CorpusReport, Counts
 from bertsmith.data.repeated_lines import RepeatedLines

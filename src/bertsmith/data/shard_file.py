@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.atomic import write_atomically
+from bertsmith.atomic import write_atomically
 from bertsmith.errors import DataError
 
 Array = npt.NDArray[Any]

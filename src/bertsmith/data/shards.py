@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from bertsmith.data.atomic import write_atomically
+from bertsmith.atomic import write_atomically
 from bertsmith.data.shard_file import (
     MAX_WORDPIECES,
     Array,

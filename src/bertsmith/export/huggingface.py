@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertsmith.atomic_folder import atomic_folder
+from bertsmith.atomic import atomic_folder
 from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.ops.attention import Attention, auto
@@ -93,14 +93,25 @@ def write_model_files(folder: Path, model: BertForTasks, tokenizer: Tokenizer) -
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         tensors |= _to_theirs(name, parameter.detach())
-    save_file(
-        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-        folder / "model.safetensors",
-        metadata={"format": "pt"},
-    )
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    write_safetensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
     config = json.dumps(_their_config(model), indent=2) + "\n"
     (folder / "config.json").write_text(config, encoding="utf-8")
     tokenizer.save(folder)
+
+
+def write_safetensors(
+    file: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as a safetensors file.
+
+    Raises:
+        OSError: when the file cannot be written, as of every other file.
+    """
+    try:
+        save_file(tensors, file, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
 
 
 def load_model(path: str | Path, *, attention: Attention = auto) -> LoadedModel:

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
-from bertsmith.atomic_folder import atomic_folder
+from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.text.vocabulary import CONTINUATION, SPECIAL_TOKENS, Vocabulary
 

@@ -19,12 +19,12 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from bertsmith.atomic_folder import atomic_folder
+from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError
-from bertsmith.export.huggingface import load_weights, write_model_files
+from bertsmith.export.huggingface import load_weights, write_model_files, write_safetensors
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
@@ -87,8 +87,8 @@ class Checkpoints:
         names = parameter_names(model)
         with atomic_folder(path) as partial:
             write_model_files(partial, model, tokenizer)
-            save_file(optimizer_state(optimizers, names), partial / "optimizer.safetensors")
-            save_file(_generator_state(), partial / "generators.safetensors")
+            write_safetensors(partial / "optimizer.safetensors", optimizer_state(optimizers, names))
+            write_safetensors(partial / "generators.safetensors", _generator_state())
             sizes = {file.name: file.stat().st_size for file in sorted(partial.iterdir())}
             contents = {"state": dataclasses.asdict(state), "sizes": sizes}
             text = json.dumps(contents, indent=1) + "\n"

@@ -104,7 +104,12 @@ def finetune(
     if on_prepared is not None:
         on_prepared(preparation)
     outcome = train(start, recipe, loaded.model, loaded.tokenizer, source, held_out, steps)
-    draw_curves(settings.output / "metrics.jsonl", settings.output / "curves.png")
+    draw_curves(
+        settings.output / "metrics.jsonl",
+        settings.output / "curves.png",
+        metric=task.figure,
+        majority=outcome.figures.get("majority_accuracy"),
+    )
     return Finetuned(outcome, preparation, task)
 
 

@@ -1,0 +1,85 @@
+"""Writing files and folders that are there whole or not at all, whatever kills the program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bertsmith.errors import DataError
+
+
+def write_atomically(path: Path, parts: Iterable[Any]) -> None:
+    """Write parts (bytes, or C-contiguous arrays) one after the other as the file `path`.
+
+    The bytes go to a hidden neighbour first and reach the disk before it is renamed, so a reader
+    sees the old file or the new one.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written; the neighbour is removed.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_to_disk(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _cannot_write(path, error) from None
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden neighbour to write into, and put its files in place when the block succeeds.
+
+    A folder that is new appears whole, by one rename. In one that exists each file is replaced
+    by its successor in one step, and files that have none stay. After an error nothing is
+    changed and the neighbour is gone.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        for file in partial.iterdir():
+            _flush_to_disk(file)
+        if path.exists():
+            for file in sorted(partial.iterdir()):
+                file.replace(path / file.name)
+        else:
+            partial.replace(path)
+        _flush_to_disk(path)
+        _flush_to_disk(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path} cannot be written: {error.strerror or error}; "
+        "make room or choose another folder, then run the same command again"
+    )
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Make what was written survive a loss of power; not every system can do it for folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
