@@ -18,7 +18,7 @@ from bertsmith.data import sentence_pairs
 from bertsmith.data.corpus_reader import CorpusReader
 from bertsmith.data.counter_random import generator
 from bertsmith.data.example_plan import ExamplePlan
-from bertsmith.data.sentence_pairs import plan_sentence_pairs
+from bertsmith.data.sentence_pairs import plan_sentence_pairs, with_single_segments
 from bertsmith.data.shards import TokenizedCorpus
 
 Pair = tuple[list[int], list[int], bool]
@@ -306,3 +306,25 @@ def test_sentences_longer_than_a_sequence_are_cut(
     planned = plan(numbered_corpus([[1000], [3], [700, 900]]), 16)
     assert planned.lengths.max() == 16
     assert planned.lengths.min() >= 5
+
+
+def test_single_segments_join_what_follows_and_leave_the_rest_balanced(
+    numbered_corpus: Callable[..., TokenizedCorpus],
+) -> None:
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(3, 20, 40).tolist() for _ in range(1500)]
+    reader = CorpusReader(numbered_corpus(documents))
+    pairs = plan_sentence_pairs(reader, reader.blocks[0], 64, np.random.default_rng(1))
+    plan = with_single_segments(pairs, 0.3, np.random.default_rng(2))
+    is_single = plan.second_length == 0
+    # n = some 8,000: a share of 0.3 has a deviation of 0.005.
+    assert len(plan) > 5000
+    assert is_single.mean() == pytest.approx(0.3, abs=0.02)
+    random_share = plan.is_random[~is_single].mean()
+    assert random_share == pytest.approx(pairs.is_random.mean(), abs=0.02)
+    joined = is_single & ~plan.is_random
+    assert np.array_equal(plan.lengths[joined], pairs.lengths[joined] - 1)
+    assert np.array_equal(plan.first_length[~is_single], pairs.first_length[~is_single])
+    alone = is_single & plan.is_random
+    assert np.array_equal(plan.first_length[alone], pairs.first_length[alone])
+    assert plan.lengths.max() <= 64

@@ -36,13 +36,22 @@ class EpochPlanner:
         objective: a name of `OBJECTIVES`.
         max_seqlen: the longest sequence, in tokens.
         seed: decides all that is random.
+        single_segment_prob: share of sentence pairs that become single segments.
     """
 
-    def __init__(self, reader: CorpusReader, objective: str, max_seqlen: int, seed: int):
+    def __init__(
+        self,
+        reader: CorpusReader,
+        objective: str,
+        max_seqlen: int,
+        seed: int,
+        single_segment_prob: float = 0.0,
+    ):
         self._reader = reader
         self._plan, _ = OBJECTIVES[objective]
         self._max_seqlen = max_seqlen
         self._seed = seed
+        self._single_segment_prob = single_segment_prob
         self.num_pools = -(-len(reader.blocks) // BLOCKS_PER_POOL)
 
     def plan_pool(self, epoch: int, pool: int) -> ExamplePlan:
@@ -57,6 +66,8 @@ class EpochPlanner:
     def _plan_block(self, block: Block, epoch: int) -> ExamplePlan:
         rng = generator(self._seed, epoch, _EXAMPLES, block.index)
         plan = self._plan(self._reader, block, self._max_seqlen, rng)
+        if self._single_segment_prob:
+            plan = sentence_pairs.with_single_segments(plan, self._single_segment_prob, rng)
         key = key_of(self._seed, epoch, _MASKS, block.index)
         return dataclasses.replace(plan, keys=draw(key, np.arange(len(plan))))
 

@@ -49,7 +49,7 @@ class LoadedBatch:
     batch: Batch
     targets: dict[str, Tensor]
     """`masked_positions` (M,) and `masked_labels` (M,), -100 in slots that are unused; with
-    sentence pairs `next_sentence_labels` (B,): 0 = B follows A, 1 = random, -100 = padding."""
+    sentence pairs `next_sentence_labels` (B,): 0 = B follows A, 1 = random, -100 = no pair."""
     position: Position
     """Resuming from here yields the batches after this one and its peers on the other ranks."""
 
@@ -79,6 +79,7 @@ class PretrainingBatches:
         budget_tokens: T, at least `max_seqlen`.
         seed: decides all that is random.
         objective: `sentence_pairs`, or `full_segments` for masked LM alone.
+        single_segment_prob: share of sentence pairs that become single segments; 0 as published.
         masking: which tokens are hidden, and how.
         rank: of this process.
         world_size: number of processes.
@@ -99,6 +100,7 @@ class PretrainingBatches:
         budget_tokens: int,
         seed: int,
         objective: str = "sentence_pairs",
+        single_segment_prob: float = 0.0,
         masking: Masking | None = None,
         rank: int = 0,
         world_size: int = 1,
@@ -129,7 +131,7 @@ class PretrainingBatches:
         self._rank, self._world_size = rank, world_size
         self._prefetch_batches = prefetch_batches
         self._reader = CorpusReader(corpus)
-        self._planner = EpochPlanner(self._reader, objective, max_seqlen, seed)
+        self._planner = EpochPlanner(self._reader, objective, max_seqlen, seed, single_segment_prob)
         mean_length, self.tokens_per_epoch = self._planner.survey()
         self.max_sequences = _max_sequences(mean_length, budget_tokens, max_seqlen, shortest)
         self.num_masked_slots = self._masking.max_masked(budget_tokens, self.max_sequences)
@@ -219,7 +221,8 @@ class PretrainingBatches:
             "masked_labels": _filled(labels, self.num_masked_slots, -100),
         }
         if self._objective == "sentence_pairs":
-            targets["next_sentence_labels"] = _filled(plan.is_random, self.max_sequences, -100)
+            labels = np.where(plan.second_length > 0, plan.is_random, -100)
+            targets["next_sentence_labels"] = _filled(labels, self.max_sequences, -100)
         batch = Batch(
             input_ids=torch.from_numpy(packed.input_ids),
             segment_ids=torch.from_numpy(packed.segment_ids),

@@ -9,12 +9,15 @@ for every sentence at once, and what is left of the walk is following a table of
 Deviations: none in how pairs are drawn, but that the random document is never the current one,
 where the published code settles for it after ten tries. In a corpus of a single document there is
 no other: B is then a random place of the same document, and is labelled random as published.
-Each epoch draws anew, in place of a fixed number of copies written to disk.
+Each epoch draws anew, in place of a fixed number of copies written to disk. Where it is asked for,
+some pairs become single segments.
 
 Dimension key: `S` sentences and `D` documents of a block, `N` examples.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +53,24 @@ def plan_sentence_pairs(
     )
     keys = np.zeros(len(begin), np.uint64)
     return ExamplePlan(first_start, first_length, second_start, second_length, is_random, keys)
+
+
+def with_single_segments(
+    plan: ExamplePlan, single_segment_prob: float, rng: np.random.Generator
+) -> ExamplePlan:
+    """Turn some pairs into single segments, `[CLS] A [SEP]`, which the published data has none of.
+
+    A model that has seen pairs alone is lost on a single text, which is what users ask it about.
+    A text and its continuation become one text; of a random pair A stays. So the pairs that are
+    left are as balanced as before.
+    """
+    is_single = rng.random(len(plan)) < single_segment_prob
+    is_joined = is_single & ~plan.is_random
+    return dataclasses.replace(
+        plan,
+        first_length=plan.first_length + np.where(is_joined, plan.second_length, 0),
+        second_length=np.where(is_single, 0, plan.second_length),
+    )
 
 
 def _walk(

@@ -120,7 +120,7 @@ def pretraining_recipe(output: Path, *, minutes: float, seed: int) -> PretrainRe
             "tasks": ["masked_lm", "next_sentence"],
             "model": {
                 "preset": "tiny",
-                "max_position_embeddings": 128,
+                "max_position_embeddings": 64,
                 "hidden_dropout_prob": 0.0,
                 "attention_probs_dropout_prob": 0.0,
             },
@@ -129,6 +129,7 @@ def pretraining_recipe(output: Path, *, minutes: float, seed: int) -> PretrainRe
                 "eval": str(output / "held-out-shards"),
                 "eval_tokens": 65536,
                 "max_seqlen": 64,
+                "single_segment_prob": 0.15,
             },
             "optimizer": {"name": "muon", "learning_rate": 5e-3, "beta2": 0.98},
             "train": {

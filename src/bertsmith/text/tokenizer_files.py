@@ -20,7 +20,7 @@ from tokenizers import decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
 from bertsmith.atomic import atomic_folder
-from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.errors import CheckpointError
 from bertsmith.text.vocabulary import CONTINUATION, SPECIAL_TOKENS, Vocabulary
 
 VOCAB_FILE = "vocab.txt"
@@ -91,7 +91,7 @@ def write_tokenizer_files(folder: Path, engine: Engine, vocabulary: Vocabulary) 
     """Write the three files; `transformers.AutoTokenizer` opens them with equal ids.
 
     Raises:
-        ConfigError: the folder cannot be written.
+        DataError: the disk is full or the folder cannot be written.
     """
     normalizer = engine.normalizer
     config = {
@@ -102,15 +102,10 @@ def write_tokenizer_files(folder: Path, engine: Engine, vocabulary: Vocabulary) 
         "model_max_length": 512,
         **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
     }
-    try:
-        with atomic_folder(folder) as partial:
-            (partial / VOCAB_FILE).write_bytes(vocabulary.to_bytes())
-            (partial / ENGINE_FILE).write_text(engine.to_str() + "\n", encoding="utf-8")
-            (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot be written: {error.strerror}; choose another folder"
-        ) from None
+    with atomic_folder(folder) as partial:
+        (partial / VOCAB_FILE).write_bytes(vocabulary.to_bytes())
+        (partial / ENGINE_FILE).write_text(engine.to_str() + "\n", encoding="utf-8")
+        (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
 
 def _find(path: Path) -> Path:

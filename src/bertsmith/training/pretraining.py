@@ -118,6 +118,7 @@ def _batches_of(
     recipe: PretrainRecipe, ids: WordpieceIds
 ) -> Callable[[TokenizedCorpus, int], PretrainingBatches]:
     data = recipe.data
+    is_paired = "next_sentence" in recipe.tasks
 
     def batches_of(corpus: TokenizedCorpus, seed: int) -> PretrainingBatches:
         return PretrainingBatches(
@@ -126,7 +127,8 @@ def _batches_of(
             max_seqlen=data.max_seqlen,
             budget_tokens=recipe.train.batch_tokens,
             seed=seed,
-            objective="sentence_pairs" if "next_sentence" in recipe.tasks else "full_segments",
+            objective="sentence_pairs" if is_paired else "full_segments",
+            single_segment_prob=data.single_segment_prob if is_paired else 0.0,
             masking=Masking(
                 masked_prob=data.masked_prob,
                 mask_token_prob=data.mask_token_prob,

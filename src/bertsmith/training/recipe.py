@@ -99,6 +99,9 @@ class PretrainData(Settings):
     eval_tokens: Count = 262144
     """How much of it to measure on, each time the same."""
     max_seqlen: Count = 128
+    single_segment_prob: Fraction = 0.0
+    """Part of the sentence pairs that become single segments; the published data has none, and a
+    model that has seen pairs alone is lost on a single text."""
     masked_prob: Fraction = 0.15
     """Part of the wordpieces that are to be predicted,"""
     mask_token_prob: Probability = 0.8
