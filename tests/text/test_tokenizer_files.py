@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as Engine
 from tokenizers.models import BPE
 from transformers import AutoTokenizer
 
-from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.errors import CheckpointError, DataError
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -189,5 +189,5 @@ def test_saving_leaves_other_files_alone_and_no_traces(tokenizer, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tokenizer, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(DataError, match=r"folder cannot be written: .*; make room or choose"):
         tokenizer.save(tmp_path / "file" / "folder")

@@ -262,7 +262,9 @@ class Trainer:
         for task in self.model.tasks:
             accumulator = task.metrics()
             accumulator.update(logits[task.name], targets[task.target])
-            figures |= {k: v for k, v in accumulator.compute().items() if k.endswith("accuracy")}
+            computed = accumulator.compute()
+            computed.pop("majority_accuracy", None)  # of the data, not of the model
+            figures |= {k: v for k, v in computed.items() if k.endswith("accuracy")}
             figures[f"{task.name}_loss"] = means[task.name]
         figures |= {"learning_rate": self._learning_rate(), "grad_norm": norm}
         self._checked = []
