@@ -22,6 +22,7 @@ RECORDS = [
 
 
 def main(model: str, output: str) -> None:
+    """Fine-tune the model in one folder into another."""
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     train = folder / "train.jsonl"

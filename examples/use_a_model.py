@@ -13,6 +13,7 @@ import bertsmith
 
 
 def main(folder: str) -> None:
+    """Ask the model in a folder."""
     loaded = bertsmith.load_model(folder)
     text = "The president of the United [MASK] said that he would sign the agreement."
     for candidate in bertsmith.fill_mask(loaded.model, loaded.tokenizer, text, top_k=3)[0]:

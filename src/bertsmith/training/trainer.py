@@ -172,7 +172,9 @@ class Trainer:
         state = self.state
         factor = learning_rate_factor(self._progress(), state.step, self.schedule)
         set_learning_rates(self.optimizers, factor)
-        is_logged = (state.step + 1) % self.log_every_steps == 0
+        # The first step too: where the loss starts says whether the start is sound.
+        step = state.step + 1
+        is_logged = step in (1, self.steps) or step % self.log_every_steps == 0
         tokens = 0
         sums: dict[str, Tensor] = {}
         for _ in range(self.settings.accumulation_steps):
@@ -194,7 +196,7 @@ class Trainer:
         self._unchecked.append(sums | {"grad_norm": norm.detach()})
         self.state = dataclasses.replace(
             state,
-            step=state.step + 1,
+            step=step,
             tokens=state.tokens + tokens,
             elapsed_seconds=time.monotonic() - self._started_at,
             position=dataclasses.asdict(loaded.position),
