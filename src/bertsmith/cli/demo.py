@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", default="runs/demo", metavar="DIR", help="where everything goes (runs/demo)"
     )
-    parser.add_argument("--minutes", type=float, default=3.0, help="how long to pre-train (3)")
+    parser.add_argument("--minutes", type=float, default=4.0, help="how long to pre-train (4)")
     parser.add_argument("--seed", type=int, default=12345, help="decides all that is random")
 
 
