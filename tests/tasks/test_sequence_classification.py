@@ -82,13 +82,13 @@ def test_a_tiny_model_learns_every_label(tokenizer: Tokenizer, rows: list[dict[s
     data = records(rows)
     task.learn_labels(data)
     config = TINY.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    # With these weights, rate and length 40 seeds of 40 end below 0.01, the slowest of them being
-    # below 0.05 after 60 steps; another platform's rounding is no more than another seed.
-    model = BertForTasks(config.replace(initializer_range=0.3), [task])
+    # Of 40 seeds every one ends below 0.01, and the slowest is below 0.05 after 94 steps; another
+    # platform's rounding is no more than another seed.
+    model = BertForTasks(config.replace(initializer_range=0.2), [task])
     examples = list(task.examples(data, tokenizer, max_length=16))
     batches = ExampleBatches(examples, task.collate, batch_size=len(rows), seed=1)
     before = evaluate(model, batches.one_pass(), "cpu")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for loaded in itertools.islice(batches.batches(), 200):
         logits = model(loaded.batch, loaded.targets)
         model.losses(logits, loaded.targets)["sequence_classification"].backward()
