@@ -19,16 +19,17 @@ class ClassificationMetrics:
         self._labels: list[Tensor] = []
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Add (B, num_labels) logits and (B,) labels."""
-        self._logits.append(logits.detach().float().cpu())
-        self._labels.append(targets.cpu())
+        """Add (B, num_labels) logits and (B,) labels, -100 where there is none."""
+        is_scored = targets != -100
+        self._logits.append(logits.detach()[is_scored].float().cpu())
+        self._labels.append(targets[is_scored].cpu())
 
     def compute(self) -> dict[str, float]:
         """`loss`, `accuracy`, `macro_f1`, `matthews_correlation`, `majority_accuracy` and `f1`.
 
         `majority_accuracy` is what always answering the most frequent class would score.
         """
-        if not self._labels:
+        if not any(len(labels) for labels in self._labels):
             return {}
         from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
@@ -38,9 +39,11 @@ class ClassificationMetrics:
             "loss": float(torch.nn.functional.cross_entropy(logits, labels)),
             "accuracy": float(accuracy_score(labels, predictions)),
             "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
-            "matthews_correlation": float(matthews_corrcoef(labels, predictions)),
+            "matthews_correlation": 0.0,
             "majority_accuracy": float(labels.bincount().max() / len(labels)),
         }
+        if len(labels.unique()) > 1:  # else it is 0 by definition, and scikit-learn warns
+            figures["matthews_correlation"] = float(matthews_corrcoef(labels, predictions))
         if self.num_labels == 2:
             figures["f1"] = float(f1_score(labels, predictions, pos_label=1, zero_division=0))
         return figures
