@@ -86,7 +86,7 @@ def test_a_tiny_model_learns_both_answers() -> None:
         optimizer.zero_grad()
     logits = model(BATCH, wanted)["next_sentence"].detach()
     for label in (0, 1):
-        of_label = LABELS == label
+        of_label = label == LABELS
         loss = NextSentence().loss(logits[of_label], {"next_sentence_labels": LABELS[of_label]})
         assert loss < 0.1, label
         assert (logits[of_label].argmax(-1) == label).all(), label
