@@ -1,0 +1,96 @@
+"""`bertsmith finetune`: records in, figures on stdout, what is learned and what is next on stderr."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertsmith.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+TINY = ["train.steps=4", "train.num_threads=1", "train.precision=fp32"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads take turns on matrices as small as these, ten times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    path = tmp_path / "records.tsv"
+    path.write_text("message\tkind\ngood film\tpos\nbad film\tneg\na good\tpos\na bad\tneg\n")
+    return path
+
+
+def command(model: Path, records: Path, *more: str) -> list[str]:
+    start = ["finetune", "sequence_classification", "--model", str(model), "--train", str(records)]
+    output = records.parent / "run"
+    columns = ["data.text=message", "data.label=kind"]
+    return [*start, *columns, "--output", str(output), *TINY, *more]
+
+
+def test_the_figures_are_json_and_the_next_command_predicts(
+    pretrained: Path, records: Path, capsys: Capture
+) -> None:
+    assert main(command(pretrained, records, "--eval", str(records))) == 0
+    captured = capsys.readouterr()
+    (line,) = captured.out.splitlines()
+    figures = json.loads(line)
+    assert figures["step"] == 4
+    assert {"loss", "accuracy", "macro_f1"} < set(figures)
+    said = captured.err.splitlines()
+    assert said[0].startswith("4 records to train on (neg 2, pos 2), 4 to measure on; ")
+    output = records.parent / "run"
+    assert any(line.startswith(f"model: {output}") for line in said)
+    assert said[-1] == f"next: bertsmith predict --model {output} --input FILE"
+    # The command that is named can be run, and finds the columns that it was trained on.
+    following = shlex.split(said[-1])[2:]
+    assert main([str(records) if word == "FILE" else word for word in following]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [set(answer["probabilities"]) for answer in answers] == [{"neg", "pos"}] * 4
+
+
+def test_texts_that_are_cut_are_counted(pretrained: Path, records: Path, capsys: Capture) -> None:
+    with records.open("a") as file:
+        file.write(f"{'good ' * 40}\tpos\n")
+    assert main(command(pretrained, records, "train.steps=1")) == 0
+    assert "longer than data.max_seqlen (128) and were cut" in capsys.readouterr().err
+
+
+def test_a_run_goes_on(pretrained: Path, records: Path, capsys: Capture) -> None:
+    assert main(command(pretrained, records)) == 0
+    assert main(command(pretrained, records)) == 2
+    assert "holds a run of 4 steps; go on with it by --resume" in capsys.readouterr().err
+    assert main(command(pretrained, records, "--resume", "train.steps=6")) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data.label=sort"], "sort"),
+        (["--eval", "nowhere.tsv"], "nowhere.tsv"),
+        (["train.epochs=-1"], "train.epochs"),
+        (["colour=3"], "colour"),
+        (['task.labels=["pos", "other"]'], "records.tsv:3: label 'neg' is not one of"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_trained(
+    pretrained: Path, records: Path, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert main(command(pretrained, records, *arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bertsmith: ")
+    assert message in captured.err
+    assert not (records.parent / "run" / "checkpoints").exists()

@@ -1,0 +1,69 @@
+"""`bertsmith info`: facts as JSON, a sentence, and a next command that fits what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bertsmith.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def info(path: Path, capsys: Capture) -> tuple[dict[str, object], str, str]:
+    assert main(["info", str(path)]) == 0
+    captured = capsys.readouterr()
+    (line,) = captured.out.splitlines()
+    sentence, following = captured.err.splitlines()
+    return json.loads(line), sentence, following
+
+
+def test_a_model_is_explained(pretrained: Path, classifier: Path, capsys: Capture) -> None:
+    facts, sentence, following = info(pretrained, capsys)
+    assert (facts["kind"], facts["tasks"]) == ("model", ["masked_lm"])
+    assert sentence.startswith(f"{pretrained} is a model: 1 layers of 16, ")
+    assert following.startswith(f"next: bertsmith fill-mask --model {pretrained} ")
+    facts, _, following = info(classifier, capsys)
+    assert facts["tasks"] == ["sequence_classification"]
+    assert following == f"next: bertsmith predict --model {classifier} --input FILE"
+
+
+def test_a_vocabulary_is_explained(pretrained: Path, capsys: Capture) -> None:
+    facts, sentence, following = info(pretrained / "vocab.txt", capsys)
+    assert (facts["kind"], facts["vocab_size"]) == ("vocabulary", 11)
+    assert sentence.endswith(" is a vocabulary: 11 wordpieces, uncased")
+    assert following.startswith("next: bertsmith prepare TEXT --vocab ")
+
+
+def test_a_corpus_is_explained(pretrained: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "a.txt").write_text("Good film.\nBad film.\n\nA film.\n")
+    shards = tmp_path / "shards"
+    arguments = [str(tmp_path / "a.txt"), "--vocab", str(pretrained), "--output", str(shards)]
+    assert main(["prepare", *arguments, "--workers", "1"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: bertsmith info {shards}"
+    facts, sentence, following = info(shards, capsys)
+    assert facts["kind"] == "corpus"
+    assert sentence.endswith(" 2 documents, 3 sentences, 9 wordpieces in 1 shards")
+    assert following == f"next: bertsmith pretrain RECIPE.toml data.train={shards}"
+
+
+def test_a_recipe_is_explained(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[data]\ntrain = "shards"\n[train]\noutput = "run"\nsteps = 10\n')
+    facts, sentence, following = info(path, capsys)
+    assert (facts["kind"], facts["verb"]) == ("recipe", "pretrain")
+    assert "bertsmith pretrain" in sentence
+    assert following == f"next: bertsmith pretrain {path}"
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty", "image.png"])
+def test_what_is_nothing_is_one_sentence(tmp_path: Path, capsys: Capture, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "image.png").write_bytes(b"\x89PNG")
+    assert main(["info", str(tmp_path / name)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"bertsmith: {tmp_path / name} ")
+    assert captured.err.count("\n") == 1
