@@ -1,4 +1,4 @@
-"""`bertsmith finetune`: records in, figures on stdout, what is learned and what is next on stderr."""
+"""`bertsmith finetune`: records in, figures on stdout, what it does and what is next on stderr."""
 
 from __future__ import annotations
 
