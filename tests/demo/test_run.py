@@ -1,0 +1,66 @@
+"""The whole demo, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from bertsmith.cli.demo import table
+from bertsmith.cli.main import main
+from bertsmith.demo.run import STAGES, run_demo
+from bertsmith.errors import ConfigError
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.slow
+def test_the_demo_goes_from_text_to_predictions(tmp_path: Path, capsys: Capture) -> None:
+    pytest.importorskip("gensim", reason="the demo's text is in gensim, of the extra `demo`")
+    output = tmp_path / "demo"
+    (output / "text").mkdir(parents=True)
+    (output / "text" / "held-out.tsv").write_text("of an earlier demo")
+    (output / "mine.txt").write_text("not the demo's")
+    said: list[str] = []
+    result = run_demo(output, minutes=0.1, seed=1, say=said.append)
+    for stage in range(1, 6):
+        assert any(line.startswith(f"{stage}/5 ") for line in said), stage
+    figures = json.loads((output / "demo.json").read_text())
+    assert figures == result.figures()
+    assert figures["masked_lm_loss"] < math.log(figures["vocab_size"])
+    assert 0 < figures["masked_lm_accuracy"] < 1
+    assert figures["classification_accuracy"] > figures["majority_accuracy"]
+    closing = table(result, output)
+    for part in (
+        "held-out masked-LM loss (nats)",
+        "by frequency alone",
+        "held-out masked-LM accuracy",
+        "held-out next-sentence accuracy",
+        "held-out classification accuracy",
+        "Filled masks",
+        "Kinds of source",
+        f"curves  {output / 'pretrained' / 'curves.png'}",
+        f"models  {output / 'pretrained'}",
+        "next    bertsmith fill-mask --model ",
+    ):
+        assert part in closing
+    for text in (*result.filled, *result.answers):
+        assert text in closing
+    assert {entry.name for entry in output.iterdir()} == {*STAGES, "demo.json", "mine.txt"}
+    for folder in ("pretrained", "classifier"):
+        assert (output / folder / "curves.png").stat().st_size > 10_000
+    # What the closing line names works.
+    command = closing.splitlines()[-1].split('"')[1]
+    assert main(["fill-mask", "--model", str(output / "pretrained"), command]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / "text").mkdir()
+    with pytest.raises(ConfigError, match="holds files that are not a demo's; choose another"):
+        run_demo(tmp_path, minutes=1, seed=1, say=pytest.fail)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "text").exists()
