@@ -46,7 +46,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "tokens": state.tokens,
         "elapsed_seconds": round(state.elapsed_seconds),
         "best_step": state.best_step,
-        "best_figure": state.best_figure,
+        "best_figures": state.best_figures,
         "recipe": state.recipe,
     } | _model(path)
 

@@ -47,7 +47,8 @@ class TrainingState:
     """Where the data goes on (`bertsmith.data.loader`); None at the start."""
     best_step: int | None = None
     """The step with the best held-out figure so far."""
-    best_figure: float | None = None
+    best_figures: dict[str, float] = field(default_factory=dict)
+    """All held-out figures of that step."""
     evaluations_since_best: int = 0
     recipe: dict[str, Any] = field(default_factory=dict)
     """The settings that the run was started with."""

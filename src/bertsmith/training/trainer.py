@@ -73,7 +73,7 @@ class Outcome:
 
     state: TrainingState
     figures: dict[str, float]
-    """The last held-out figures; empty without held-out data."""
+    """The held-out figures of the best step, whose model is kept; empty without held-out data."""
     stopped_by: signal.Signals | None = None
     stopped_early: bool = False
 
@@ -128,7 +128,6 @@ class Trainer:
         self.device = self.parameters[0].device
         self.precision = choose_precision(settings.precision, self.device)
         self.state = TrainingState(recipe=recipe)
-        self.figures: dict[str, float] = {}
         self._training_figures: dict[str, float] = {}
         self._started_at = time.monotonic()
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
@@ -166,7 +165,7 @@ class Trainer:
                 if self._is_due(self.settings.checkpoint_every_steps, before, after):
                     self._save()
             self._save()
-        return Outcome(self.state, self.figures, signals.received, stopped_early)
+        return Outcome(self.state, self.state.best_figures, signals.received, stopped_early)
 
     def _step(self, batches: Iterator[LoadedBatch]) -> None:
         state = self.state
@@ -281,20 +280,20 @@ class Trainer:
         if self.held_out is None:
             return False
         self._check_finite()
-        self.figures = evaluate(
+        figures = evaluate(
             self.model, self.held_out.batches(), self.device, precision=self.precision
         )
-        self._write("eval", self.figures)
+        self._write("eval", figures)
         remark = self.held_out.remark(
-            Evaluated(self.state, self._progress(), self.figures, self._training_figures)
+            Evaluated(self.state, self._progress(), figures, self._training_figures)
         )
         if remark is not None:
             self.log.say(remark)
-        figure = self.figures[self.held_out.figure]
-        state, sign = self.state, 1 if self.held_out.higher_is_better else -1
-        if state.best_figure is None or sign * figure > sign * state.best_figure:
+        state, name = self.state, self.held_out.figure
+        sign = 1 if self.held_out.higher_is_better else -1
+        if not state.best_figures or sign * figures[name] > sign * state.best_figures[name]:
             self.state = dataclasses.replace(
-                state, best_step=state.step, best_figure=figure, evaluations_since_best=0
+                state, best_step=state.step, best_figures=figures, evaluations_since_best=0
             )
             self._save()
             return False
