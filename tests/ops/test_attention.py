@@ -43,6 +43,16 @@ def test_sdpa_equals_the_reference_in_output_and_gradients(lengths: list[int]) -
         torch.testing.assert_close(a, e, atol=1e-6, rtol=1e-5)
 
 
+def test_sdpa_in_bfloat16_on_a_cpu_keeps_the_type_and_the_precision_of_float32() -> None:
+    lengths = LENGTHS["mixed"]
+    halves = [x.detach().bfloat16() for x in draw(lengths)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = sdpa(*halves, layout_of(lengths), 0.0)
+    assert output.dtype == torch.bfloat16
+    expected = reference(*(x.float() for x in halves), layout_of(lengths), 0.0)
+    torch.testing.assert_close(output, expected.bfloat16(), atol=0, rtol=2**-8)
+
+
 @pytest.mark.parametrize("name", ["reference", "sdpa", "auto"])
 def test_a_sequence_does_not_see_its_neighbours(name: str) -> None:
     lengths = LENGTHS["mixed"]

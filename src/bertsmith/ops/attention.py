@@ -50,7 +50,15 @@ def reference(
 def sdpa(
     query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
 ) -> Tensor:
-    """PyTorch's fused attention on sequences padded for it alone; runs on every device."""
+    """PyTorch's fused attention on sequences padded for it alone; runs on every device.
+
+    On a CPU it computes in float32: forward is no slower than in bfloat16 there, and backward, at
+    lengths up to 128, takes half the time.
+    """
+    if query.device.type == "cpu" and query.dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", enabled=False):
+            output = sdpa(query.float(), key.float(), value.float(), layout, dropout_prob)
+        return output.to(query.dtype)
     q, k, v = (layout.pad(x).transpose(1, 2) for x in (query, key, value))  # (B, N, S, D)
     mask = None if layout.mask is None else layout.mask[:, None, None, :]  # (B, 1, 1, S)
     output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_prob)
