@@ -10,7 +10,7 @@ from typing import Any
 HELP = "explain a vocabulary, a prepared corpus, a recipe, a model or a checkpoint"
 EXAMPLES = """examples:
   bertsmith info runs/mini
-  bertsmith info recipes/mini-cpu.toml
+  bertsmith info recipes/tiny-cpu.toml
       every setting of the recipe, those that it leaves at their defaults too
 """
 NEXT = {

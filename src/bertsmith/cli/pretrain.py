@@ -7,8 +7,8 @@ import sys
 
 HELP = "pre-train a BERT by a recipe"
 EXAMPLES = """examples:
-  bertsmith pretrain recipes/mini-cpu.toml
-  bertsmith pretrain recipes/mini-cpu.toml train.output=runs/other train.seed=7 --resume
+  bertsmith pretrain recipes/tiny-cpu.toml
+  bertsmith pretrain recipes/tiny-cpu.toml train.output=runs/other train.seed=7 --resume
 """
 
 

@@ -42,7 +42,7 @@ class ClassificationMetrics:
             "matthews_correlation": 0.0,
             "majority_accuracy": float(labels.bincount().max() / len(labels)),
         }
-        if len(labels.unique()) > 1:  # else it is 0 by definition, and scikit-learn warns
+        if len(torch.unique(labels)) > 1:  # else it is 0 by definition, and scikit-learn warns
             figures["matthews_correlation"] = float(matthews_corrcoef(labels, predictions))
         if self.num_labels == 2:
             figures["f1"] = float(f1_score(labels, predictions, pos_label=1, zero_division=0))
