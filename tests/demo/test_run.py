@@ -10,6 +10,7 @@ import pytest
 
 from bertsmith.cli.demo import table
 from bertsmith.cli.main import main
+from bertsmith.demo import text as demo_text
 from bertsmith.demo.run import STAGES, run_demo
 from bertsmith.errors import ConfigError
 
@@ -17,8 +18,12 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_the_demo_goes_from_text_to_predictions(tmp_path: Path, capsys: Capture) -> None:
+def test_the_demo_goes_from_text_to_predictions(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("gensim", reason="the demo's text is in gensim, of the extra `demo`")
+    # A third of the sentences makes fine-tuning a matter of seconds.
+    monkeypatch.setattr(demo_text, "TRAIN_SENTENCES", 800)
     output = tmp_path / "demo"
     (output / "text").mkdir(parents=True)
     (output / "text" / "held-out.tsv").write_text("of an earlier demo")
