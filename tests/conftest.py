@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Two threads take turns on matrices as small as the tests', ten times slower than one, and more so
+# where several tests run at once. PyTorch reads this when it is imported, in subprocesses too.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -38,3 +40,14 @@ def test_segments_must_fit_the_sequences() -> None:
 def test_a_batch_is_never_empty() -> None:
     with pytest.raises(ValueError, match="at least one sequence"):
         Batch.from_sequences([])
+
+
+def test_filling_up_adds_sequences_of_padding() -> None:
+    rows = Batch.from_sequences([[7, 8, 9], [7, 8]])
+    with_empty = torch.tensor([0, 3, 5, 5, 5], dtype=torch.int32)
+    batch = dataclasses.replace(rows, cu_seqlens=with_empty).filled_up(12, pad_id=1)
+    assert batch.input_ids.tolist() == [7, 8, 9, 7, 8, 1, 1, 1, 1, 1, 1, 1]
+    assert batch.position_ids.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 0, 1, 2, 0]
+    assert batch.segment_ids.tolist() == [0] * 12
+    assert batch.cu_seqlens.tolist() == [0, 3, 5, 8, 11, 12]
+    assert (batch.max_seqlen, batch.num_tokens) == (3, 12)

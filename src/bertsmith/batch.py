@@ -73,6 +73,22 @@ class Batch:
         """(B,) int64: where each sequence starts; the last token for a sequence of length 0."""
         return self.cu_seqlens[:-1].long().clamp(max=self.num_tokens - 1)
 
+    def filled_up(self, num_tokens: int, pad_id: int) -> Batch:
+        """The same sequences, and after them sequences of padding up to `num_tokens` tokens.
+
+        Sequences of length 0 are left out.
+        """
+        extra = torch.arange(num_tokens - self.num_tokens, device=self.input_ids.device)
+        starts = self.cu_seqlens[self.cu_seqlens < self.num_tokens]
+        bounds = [*range(self.num_tokens, num_tokens, self.max_seqlen), num_tokens]
+        return Batch(
+            input_ids=torch.cat([self.input_ids, torch.full_like(extra, pad_id)]),
+            segment_ids=torch.cat([self.segment_ids, torch.zeros_like(extra)]),
+            position_ids=torch.cat([self.position_ids, extra % self.max_seqlen]),
+            cu_seqlens=torch.cat([starts, starts.new_tensor(bounds)]),
+            max_seqlen=self.max_seqlen,
+        )
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
         return Batch(

@@ -64,6 +64,22 @@ def test_a_sequence_gets_the_same_vectors_alone_and_in_company() -> None:
         start += len(row)
 
 
+@pytest.mark.parametrize("num_tokens", [9, 65, 130])
+def test_rounding_a_batch_up_changes_none_of_its_vectors(num_tokens: int) -> None:
+    bert = Bert(TINY).eval()
+    rows = [[3, *[7 + i % 40 for i in range(k, k + 6)], 4] for k in range(0, num_tokens - 8, 8)]
+    rows.append([3] * (num_tokens - 8 * len(rows)))
+    batch = Batch.from_sequences(rows)
+    assert batch.num_tokens == num_tokens
+    output = bert(batch)
+    assert output.hidden_states.shape == (num_tokens, 16)
+    assert output.pooled_output.shape == (len(rows), 16)
+    last = bert(Batch.from_sequences(rows[-1:]))
+    torch.testing.assert_close(
+        output.hidden_states[-len(rows[-1]) :], last.hidden_states, atol=1e-5, rtol=1e-5
+    )
+
+
 def test_parameters_start_from_a_normal_cut_at_two_deviations() -> None:
     torch.manual_seed(0)
     bert = Bert(BertConfig.preset("mini"))

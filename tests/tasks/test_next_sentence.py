@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -32,15 +31,6 @@ PAIRS = [
 ]
 BATCH = Batch.from_sequences([ids for ids, _ in PAIRS], [[0, 0, 0, 1, 1]] * len(PAIRS))
 LABELS = torch.tensor([label for _, label in PAIRS])
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads take turns on matrices as small as these, ten times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def build(seed: int = 0) -> BertForTasks:

@@ -6,7 +6,6 @@ import itertools
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +30,6 @@ MOODS = {"good": ["good", "fine", "great"], "bad": ["bad", "poor", "dull"]}
 THINGS = ["film", "book", "song", "play"]
 PIECES = [*SPECIAL_TOKENS, *MOODS["good"], *MOODS["bad"], *THINGS, "a", "."]
 FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads take turns on matrices as small as these, ten times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

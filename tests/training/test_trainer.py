@@ -41,15 +41,6 @@ Losses = dict[str, Tensor]
 Make = Callable[..., Trainer]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads take turns on matrices as small as these, ten times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Source:
     """Batches of random pairs; of a `period` of 1 they are all the same."""
 

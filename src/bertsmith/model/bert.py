@@ -60,9 +60,24 @@ class Bert(nn.Module):
                 f"{self.config.max_position_embeddings} positions; truncate it or cut it into "
                 "windows"
             )
-        layout = RaggedLayout(batch.cu_seqlens, batch.max_seqlen)
-        hidden_states = self.encoder(self.embeddings(batch), layout)
+        padded = self._rounded_up(batch)
+        layout = RaggedLayout(padded.cu_seqlens, padded.max_seqlen)
+        hidden_states = self.encoder(self.embeddings(padded), layout)[: batch.num_tokens]
         pooled_output = None
         if self.pooler is not None:
             pooled_output = self.pooler(hidden_states, batch.cls_positions)
         return BertOutput(hidden_states, pooled_output)
+
+    def _rounded_up(self, batch: Batch) -> Batch:
+        """On a CPU, a batch of one of few sizes, at most an eighth larger.
+
+        Its library makes the kernel of a matrix product anew for each size: batches of any size
+        cost a third of the speed, and memory for a thousand kernels.
+        """
+        if batch.input_ids.device.type != "cpu":
+            return batch
+        step = max(8, 2 ** (batch.num_tokens.bit_length() - 1) // 8)
+        rounded = -(-batch.num_tokens // step) * step
+        if rounded == batch.num_tokens:
+            return batch
+        return batch.filled_up(rounded, self.config.pad_token_id)
