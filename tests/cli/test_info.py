@@ -58,6 +58,20 @@ def test_a_recipe_is_explained(tmp_path: Path, capsys: Capture) -> None:
     assert following == f"next: bertsmith pretrain {path}"
 
 
+def test_a_recipe_of_fine_tuning_is_followed_by_its_command(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "r.toml"
+    sections = ['[task]\nname = "sequence_classification"', '[model]\ninit = "m"']
+    sections += ['[data]\ntrain = "a.tsv"\neval = "b.tsv"', '[train]\noutput = "run"']
+    path.write_text("\n".join(sections))
+    facts, sentence, following = info(path, capsys)
+    assert (facts["kind"], facts["verb"]) == ("recipe", "finetune")
+    assert "for bertsmith finetune; its " in sentence
+    expected = "sequence_classification --model m --train a.tsv --eval b.tsv --output DIR"
+    assert following == f"next: bertsmith finetune {expected}"
+
+
 @pytest.mark.parametrize("name", ["nowhere", "empty", "image.png"])
 def test_what_is_nothing_is_one_sentence(tmp_path: Path, capsys: Capture, name: str) -> None:
     (tmp_path / "empty").mkdir()

@@ -15,9 +15,7 @@ EXAMPLES = """examples:
 """
 NEXT = {
     "corpus": "bertsmith pretrain RECIPE.toml data.train={path}",
-    "checkpoint": "bertsmith pretrain RECIPE.toml --resume",
     "vocabulary": "bertsmith prepare TEXT --vocab {path} --output SHARDS",
-    "recipe": "bertsmith pretrain {path}",
 }
 
 
@@ -46,7 +44,7 @@ def _sentence(facts: dict[str, Any]) -> str:
         case = "uncased" if facts["lowercase"] else "cased"
         return f"{facts['vocab_size']:,} wordpieces, {case}"
     if facts["kind"] == "recipe":
-        return f"bertsmith {facts['verb']} runs it; its {len(facts['settings'])} sections are valid"
+        return f"for bertsmith {facts['verb']}; its {len(facts['settings'])} sections are valid"
     config, weights = facts["config"], facts["weights"]
     sentence = (
         f"{config['num_hidden_layers']} layers of {config['hidden_size']}, "
@@ -62,4 +60,22 @@ def _next(facts: dict[str, Any]) -> str:
         if "masked_lm" in facts["tasks"]:
             return f'bertsmith fill-mask --model {facts["path"]} "Paris is the [MASK] of France."'
         return f"bertsmith predict --model {facts['path']} --input FILE"
+    if facts["kind"] == "checkpoint":
+        if "task" in facts["recipe"]:
+            return "the bertsmith finetune command that wrote it, with --resume"
+        return "bertsmith pretrain RECIPE.toml --resume"
+    if facts["kind"] == "recipe":
+        return _run_of(facts)
     return NEXT[facts["kind"]].format(path=facts["path"])
+
+
+def _run_of(facts: dict[str, Any]) -> str:
+    """The command that runs a recipe; that of fine-tuning takes no file."""
+    if facts["verb"] == "pretrain":
+        return f"bertsmith pretrain {facts['path']}"
+    task, model, data = (facts["settings"][name] for name in ("task", "model", "data"))
+    evaluated = f" --eval {data['eval']}" if data.get("eval") else ""
+    return (
+        f"bertsmith finetune {task['name']} --model {model['init']} --train {data['train']}"
+        f"{evaluated} --output DIR"
+    )
