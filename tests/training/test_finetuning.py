@@ -82,7 +82,6 @@ def recipe(start: Path, output: Path, **changes: dict[str, Any]) -> FinetuneReci
 @pytest.fixture(scope="session")
 def finished(start: Path) -> tuple[Finetuned, FinetuneRecipe, list[Preparation]]:
     """A run that has learned."""
-    torch.set_num_threads(1)
     settings = recipe(start, start / "finished")
     prepared: list[Preparation] = []
     return finetune(settings, on_prepared=prepared.append), settings, prepared
