@@ -53,7 +53,10 @@ def test_texts_that_are_cut_are_counted(pretrained: Path, records: Path, capsys:
     with records.open("a") as file:
         file.write(f"{'good ' * 40}\tpos\n")
     assert main(command(pretrained, records, "train.steps=1")) == 0
-    assert "longer than data.max_seqlen (128) and were cut" in capsys.readouterr().err
+    assert (
+        "wordpieces (data.max_seqlen or, where fewer, the model's positions) and were cut"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_run_goes_on(pretrained: Path, records: Path, capsys: Capture) -> None:

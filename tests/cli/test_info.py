@@ -45,7 +45,7 @@ def test_a_corpus_is_explained(pretrained: Path, tmp_path: Path, capsys: Capture
     assert capsys.readouterr().err.splitlines()[-1] == f"next: bertsmith info {shards}"
     facts, sentence, following = info(shards, capsys)
     assert facts["kind"] == "corpus"
-    assert sentence.endswith(" 2 documents, 3 sentences, 9 wordpieces in 1 shards")
+    assert sentence.endswith(" 2 documents, 3 sentences, 9 wordpieces; shards: 1")
     assert following == f"next: bertsmith pretrain RECIPE.toml data.train={shards}"
 
 

@@ -126,7 +126,7 @@ def write_torn_state(path: Path) -> None:
         ("a.txt", write_bytes, BertsmithError, r"a\.txt"),
         ("a.toml", write_bytes, BertsmithError, r"a\.toml"),
         ("shards", write_torn_manifest, BertsmithError, r"manifest\.json"),
-        ("step-1", write_torn_state, CheckpointError, r"training\.json is missing or damaged"),
+        ("step-1", write_torn_state, CheckpointError, r"training\.json is missing, damaged or of"),
     ],
 )
 def test_what_is_none_of_these_is_refused_by_name(

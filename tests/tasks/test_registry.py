@@ -64,7 +64,7 @@ def test_an_unknown_name_is_explained(own_modules: Path, name: str, message: str
 
 
 def test_settings_that_a_task_does_not_take_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"settings {'labels': 3} do not fit the task masked_lm"):
+    with pytest.raises(ConfigError, match=r"task\.labels is not a setting; those of masked_lm"):
         build_task("masked_lm", labels=3)
 
 

@@ -173,7 +173,7 @@ def test_pairs_without_gold_label_are_not_learned_from() -> None:
         ([{}, "a"], None, "train.jsonl:1: the label is an object; it must be"),
         (["a", "a"], None, "every record has the label 'a'; a classification needs two"),
         ([], None, "no record has a gold label"),
-        (["5.000", "3.800"], None, "the labels are numbers with fractions, such as 3.800; the"),
+        (["5.000", "3.800"], None, "the labels are numbers with fractions, such as 3.800; list"),
     ],
 )
 def test_labels_that_cannot_be_learned_are_refused(
@@ -192,7 +192,7 @@ def test_labels_that_cannot_be_learned_are_refused(
         ({"labels": ["a", "b", "a"]}, r"task.labels \(a, b, a\) must name at least two labels, e"),
         ({"classifier_dropout": 1.0}, r"task.classifier_dropout \(1.0\) must be at least 0"),
         ({"columns": {"txt": "a"}}, r"data.txt is not a setting; did you mean data.text\?"),
-        ({"num_labels": 3}, r"the settings {'num_labels': 3} do not fit the task"),
+        ({"num_labels": 3}, r"task\.num_labels is not a setting; did you mean task\.labels"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -273,5 +273,5 @@ def test_real_labels_are_learned(
 
 def test_scores_are_not_taken_for_labels(shared_data: Path) -> None:
     path = shared_data / "tasks" / "stsb" / "train.tsv"
-    with pytest.raises(DataError, match=r"the task for them is sequence_regression"):
+    with pytest.raises(DataError, match=r"list them in task\.labels if they are names"):
         SequenceClassification().learn_labels(read_records(path))

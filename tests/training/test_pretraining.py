@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,18 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.conftest import write_recipe
+from tests.training.conftest import PIECES, write_recipe
 
+from bertsmith.data.prepare import prepare
 from bertsmith.errors import CheckpointError, ConfigError, DataError
 from bertsmith.export.huggingface import load_model
 from bertsmith.tasks.masked_lm import MaskedLM
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.vocabulary import Vocabulary
 from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.pretraining import Pretrained, pretrain, unigram_entropy
 from bertsmith.training.recipe import PretrainRecipe
+from bertsmith.training.run import start_run
 
 FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")
 
@@ -185,8 +190,6 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, corpus: Path) -> None:
 
 def run_from(recipe: Path) -> int:
     """The step that a resumed run would go on from."""
-    from bertsmith.training.run import start_run
-
     state = start_run(PretrainRecipe.load(recipe), resume=True).state
     assert state is not None
     return state.step
@@ -297,3 +300,94 @@ def test_continuing_takes_the_weights_and_the_vocabulary(tmp_path: Path, corpus:
 def test_unigram_entropy_is_that_of_the_counts() -> None:
     counts = torch.tensor([1, 1, 2]).numpy() * 10**9
     assert unigram_entropy(counts, counts) == pytest.approx(1.5 * torch.log(torch.tensor(2.0)))
+
+
+def test_a_model_is_not_continued_with_another_vocabulary(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "a.toml", corpus, tmp_path / "a", steps=1)
+    run(recipe)
+    other = Tokenizer.from_vocabulary(Vocabulary([*PIECES, "more"]), lowercase=True)
+    other.save(tmp_path / "other")
+    prepare([corpus / "eval.txt"], other, tmp_path / "shards", workers=1)
+    body = recipe.read_text()[recipe.read_text().index("[data]") :]
+    recipe.write_text(f'[model]\ninit = "{tmp_path / "a"}"\n{body}')
+    shards = tmp_path / "shards"
+    changes = (f"data.train={shards}", f"data.eval={shards}", f"train.output={tmp_path / 'b'}")
+    with pytest.raises(CheckpointError, match="prepared with another vocabulary than the one in"):
+        run(recipe, *changes)
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, corpus: Path) -> None:
+    recipe = PretrainRecipe.load(
+        write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)
+    )
+    with (
+        start_run(recipe, resume=False),
+        pytest.raises(ConfigError, match="another run is"),
+    ):
+        start_run(recipe, resume=False)
+    start_run(recipe, resume=False).lock.release()
+
+
+def test_a_model_that_is_not_this_runs_is_not_overwritten(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)
+    run(recipe)
+    (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match="holds a model already; choose another folder"):
+            run(recipe, "train.seed=3", resume=resume)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, corpus: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)
+    with pytest.raises(ConfigError, match=r"train\.output .* cannot be written"):
+        run(recipe)
+
+
+def test_more_threads_than_a_machine_has_are_refused(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)
+    with pytest.raises(ConfigError, match=r"num_threads \(100000\) must be at most"):
+        run(recipe, "train.num_threads=100000")
+
+
+def test_weights_that_are_not_finite_are_not_saved_as_good(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20, every=1)
+    with pytest.raises(DataError, match="so the run is stopped"):
+        run(recipe, "optimizer.learning_rate=1e38")
+    for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
+        weights = load_file(checkpoint / "model.safetensors").values()
+        assert all(bool(tensor.isfinite().all()) for tensor in weights)
+
+
+def test_an_objective_of_records_is_sent_to_the_other_verb(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)
+    with pytest.raises(ConfigError, match="learned from labelled records; run it with `bert"):
+        run(recipe, 'tasks=["sequence_classification"]')
+
+
+def test_a_saved_model_says_its_own_length_and_is_readable_as_other_files(
+    tmp_path: Path, corpus: Path
+) -> None:
+    run(write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1))
+    config = json.loads((tmp_path / "run" / "tokenizer_config.json").read_text())
+    assert config["model_max_length"] == 32
+    modes = [(tmp_path / "run" / f).stat().st_mode for f in ("model.safetensors", "config.json")]
+    assert modes[0] == modes[1]
+
+
+@pytest.mark.parametrize("name", ["wordpieces", "sentence_starts"])
+def test_a_damaged_shard_is_named(tmp_path: Path, corpus: Path, name: str) -> None:
+    shards = tmp_path / "train"
+    shutil.copytree(corpus / "train", shards)
+    file = shards / "shard-00000.safetensors"
+    content = bytearray(file.read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    start, end = json.loads(content[8 : 8 + size])[name]["data_offsets"]
+    middle = 8 + size + (start + end) // 2
+    content[middle : middle + 400] = b"\xff" * 400
+    file.write_bytes(content)
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=100, every=100)
+    with pytest.raises(DataError, match=r"damaged.*prepare the text again"):
+        run(recipe, f"data.train={shards}")

@@ -31,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in the output folder from its last checkpoint",
+        help="go on with the run in the output folder from its last checkpoint, if any",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune and say where the model is."""
-    from bertsmith.cli.training_summary import end_of_run
+    from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
     from bertsmith.training.finetuning import finetune
     from bertsmith.training.recipe import FinetuneRecipe
     from bertsmith.training.recipe_file import apply_overrides
@@ -49,14 +49,16 @@ def run(args: argparse.Namespace) -> int:
         "train": {"output": args.output},
     }
     recipe = FinetuneRecipe.from_dict(apply_overrides(values, args.overrides))
+    if args.resume:
+        say_what_is_resumed(recipe.train.output)
     finetuned = finetune(recipe, resume=args.resume, on_prepared=_show)
     status = end_of_run(finetuned.outcome, recipe.train.output, "the same command with --resume")
     if status == 0:
         truncated = getattr(finetuned.task, "num_truncated", 0)
         if truncated:
             print(
-                f"{truncated:,} texts were longer than data.max_seqlen ({recipe.data.max_seqlen}) "
-                "and were cut",
+                f"{truncated:,} texts were longer than {finetuned.preparation.max_length} "
+                "wordpieces (data.max_seqlen or, where fewer, the model's positions) and were cut",
                 file=sys.stderr,
             )
         print(

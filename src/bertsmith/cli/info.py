@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> None:
 
     facts = explain(args.path)
     print(json.dumps(facts, ensure_ascii=False, default=str))
-    print(f"{facts['path']} is a {facts['kind']}: {_sentence(facts)}", file=sys.stderr)
+    article = "an" if facts["kind"][0] in "aeiou" else "a"
+    print(f"{facts['path']} is {article} {facts['kind']}: {_sentence(facts)}", file=sys.stderr)
     print(f"next: {_next(facts)}", file=sys.stderr)
 
 
@@ -38,13 +39,15 @@ def _sentence(facts: dict[str, Any]) -> str:
     if facts["kind"] == "corpus":
         return (
             f"{facts['documents']:,} documents, {facts['sentences']:,} sentences, "
-            f"{facts['wordpieces']:,} wordpieces in {facts['shards']} shards"
+            f"{facts['wordpieces']:,} wordpieces; shards: {facts['shards']}"
         )
     if facts["kind"] == "vocabulary":
         case = "uncased" if facts["lowercase"] else "cased"
         return f"{facts['vocab_size']:,} wordpieces, {case}"
     if facts["kind"] == "recipe":
         return f"for bertsmith {facts['verb']}; its {len(facts['settings'])} sections are valid"
+    if facts["kind"] == "unfinished run":
+        return f"its last checkpoint is of step {facts['step']:,}"
     config, weights = facts["config"], facts["weights"]
     sentence = (
         f"{config['num_hidden_layers']} layers of {config['hidden_size']}, "
@@ -60,7 +63,7 @@ def _next(facts: dict[str, Any]) -> str:
         if "masked_lm" in facts["tasks"]:
             return f'bertsmith fill-mask --model {facts["path"]} "Paris is the [MASK] of France."'
         return f"bertsmith predict --model {facts['path']} --input FILE"
-    if facts["kind"] == "checkpoint":
+    if facts["kind"] in ("checkpoint", "unfinished run"):
         if "task" in facts["recipe"]:
             return "the bertsmith finetune command that wrote it, with --resume"
         return "bertsmith pretrain RECIPE.toml --resume"

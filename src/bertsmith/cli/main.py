@@ -81,18 +81,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(build_parser(verb), arguments)
     try:
         status: int | None = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BertsmithError as error:
         print(f"bertsmith: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read the output has enough; Python must not try to flush it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has enough
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"bertsmith: {where}{error.strerror or error}", file=sys.stderr)
+        _drop_output()
+        return 2
     except KeyboardInterrupt:
         print("bertsmith: interrupted", file=sys.stderr)
         return 130
     return status or 0
+
+
+def _drop_output() -> None:
+    """Keep Python from flushing what cannot be written again at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _module(verb: str) -> ModuleType:

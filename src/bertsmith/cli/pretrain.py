@@ -21,20 +21,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in train.output from its last checkpoint",
+        help="go on with the run in train.output from its last checkpoint, if there is one",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Pre-train and say where the model is."""
-    from bertsmith.cli.training_summary import end_of_run
+    from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
     from bertsmith.training.pretraining import pretrain
     from bertsmith.training.recipe import PretrainRecipe
 
     recipe = PretrainRecipe.load(args.recipe, args.overrides)
-    pretrained = pretrain(recipe, resume=args.resume)
     output = recipe.train.output
-    status = end_of_run(pretrained.outcome, output, f"bertsmith pretrain {args.recipe} --resume")
+    if args.resume:
+        say_what_is_resumed(output)
+    pretrained = pretrain(recipe, resume=args.resume)
+    status = end_of_run(
+        pretrained.outcome, output, f"bertsmith pretrain {output / 'recipe.toml'} --resume"
+    )
     if status == 0:
         loss = pretrained.outcome.figures.get("masked_lm_loss")
         if loss is not None:

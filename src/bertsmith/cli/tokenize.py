@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _lines() -> Iterator[list[str]]:
     """Each line of standard input as one text or two."""
+    if sys.stdin is None:
+        raise DataError("standard input is closed; give text there, one line each")
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
             texts = line.decode().rstrip("\r\n").split("\t")

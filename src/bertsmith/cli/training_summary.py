@@ -25,6 +25,8 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
         )
         return 128 + outcome.stopped_by
     figures = {"step": state.step, "tokens": state.tokens, "seconds": round(state.elapsed_seconds)}
+    if state.best_step is not None:
+        figures["best_step"] = state.best_step
     print(json.dumps(figures | outcome.figures))
     if outcome.stopped_early:
         print("stopped early: the held-out figure no longer gets better", file=sys.stderr)
@@ -33,3 +35,12 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
     )
     print(f"model: {output}{best}; curves: {output / 'curves.png'}", file=sys.stderr)
     return 0
+
+
+def say_what_is_resumed(output: Path) -> None:
+    """Tell a mistyped folder from one with a run to go on with."""
+    from bertsmith.training.checkpoint import Checkpoints
+
+    steps = Checkpoints(output / "checkpoints", keep=1).steps()
+    place = f"going on after step {steps[-1]:,}" if steps else "no checkpoint yet: a new run begins"
+    print(f"{output}: {place}", file=sys.stderr)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bertsmith.data.example_plan import Ints
 from bertsmith.data.shards import TokenizedCorpus
+from bertsmith.errors import DataError
 
 # A block is planned in some 15 ms; a document is never cut, so that a book makes a larger one.
 BLOCK_WORDPIECES = 1 << 20
@@ -62,11 +63,19 @@ class CorpusReader:
         Returns:
             Where each sentence starts, counted over all shards, and the end of the last one;
             where each document starts, counted in the block's sentences, and their number.
+
+        Raises:
+            DataError: they do not follow each other: the shard is damaged.
         """
         documents = self.document_starts[block.shard][
             block.first_document : block.last_document + 1
         ].astype(np.int64)
         starts = self.sentence_starts[block.shard][documents[0] : documents[-1] + 1]
+        if len(starts) <= documents[-1] - documents[0] or (starts[1:] <= starts[:-1]).any():
+            raise DataError(
+                f"shard {block.shard} of the corpus is damaged: its sentences do not follow each "
+                "other; prepare the text again"
+            )
         return starts + self.wordpiece_base[block.shard], documents - documents[0]
 
     def gather(self, starts: Ints, lengths: Ints, destinations: Ints, out: Ints) -> None:

@@ -215,6 +215,12 @@ class PretrainingBatches:
             max_sequences=self.max_sequences,
             max_seqlen=self._max_seqlen,
         )
+        highest = int(packed.input_ids.max())
+        if highest >= self._ids.vocab_size:
+            raise DataError(
+                f"the corpus holds the id {highest} and the vocabulary {self._ids.vocab_size} "
+                "wordpieces: a shard is damaged; prepare the text again"
+            )
         positions, labels = mask_tokens(packed, plan.keys, self._masking, self._ids)
         targets = {
             "masked_positions": _filled(positions, self.num_masked_slots, 0),

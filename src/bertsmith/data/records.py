@@ -57,6 +57,8 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
 
 
 def _read_stdin(name: str, layout: Layout) -> Iterator[Record]:
+    if sys.stdin is None:
+        raise DataError("standard input is closed; give records there, or name a file")
     lines = _lines(sys.stdin.buffer, name)
     for first in lines:
         file_format = layout.format or ("jsonl" if first[1].startswith("{") else "txt")

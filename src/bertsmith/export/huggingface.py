@@ -7,6 +7,7 @@ names there, and queries, keys and values are three matrices where ours are one.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def write_model_files(folder: Path, model: BertForTasks, tokenizer: Tokenizer) -
     write_safetensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
     config = json.dumps(_their_config(model), indent=2) + "\n"
     (folder / "config.json").write_text(config, encoding="utf-8")
-    tokenizer.save(folder)
+    tokenizer.save(folder, max_length=model.config.max_position_embeddings)
 
 
 def write_safetensors(
@@ -110,6 +111,8 @@ def write_safetensors(
     """
     try:
         save_file(tensors, file, metadata=metadata)
+        # safetensors leaves files to their owner alone; as all others these follow the umask.
+        file.chmod(_mode_of_new_files(file.parent))
     except SafetensorError as error:
         raise OSError(str(error)) from None
 
@@ -286,10 +289,21 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} does not exist; the folder holds no weights") from None
     except (OSError, SafetensorError) as error:
+        if not file.exists():
+            raise CheckpointError(f"{file} does not exist; the folder holds no weights") from None
+        if not os.access(file, os.R_OK):
+            raise CheckpointError(f"{file} cannot be read: permission denied") from None
         raise CheckpointError(f"{file} is damaged or not a safetensors file: {error}") from None
+
+
+def _mode_of_new_files(folder: Path) -> int:
+    """What the system gives a file that is made in the folder now."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    return mode
 
 
 def _some(names: Iterable[str]) -> str:

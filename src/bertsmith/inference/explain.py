@@ -11,7 +11,7 @@ from bertsmith.data.corpus_report import describe
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.huggingface import load_model
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.checkpoint import STATE_FILE, read_state
+from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
 from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
 from bertsmith.training.recipe_file import read_toml
 
@@ -49,6 +49,13 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "best_figures": state.best_figures,
         "recipe": state.recipe,
     } | _model(path)
+
+
+def _unfinished_run(path: Path) -> dict[str, Any]:
+    state = Checkpoints(path / "checkpoints", keep=1).latest()
+    if state is None:
+        return {"step": 0, "recipe": read_toml(path / "recipe.toml")}
+    return {"step": state.step, "tokens": state.tokens, "recipe": state.recipe}
 
 
 def _model(path: Path) -> dict[str, Any]:
@@ -110,6 +117,7 @@ _KINDS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], dict[str, Any]
     ("checkpoint", _has(STATE_FILE), _checkpoint),
     ("model", _has("config.json"), _model),
     ("vocabulary", _has("vocab.txt", "tokenizer.json"), _vocabulary),
+    ("unfinished run", _has("recipe.toml"), _unfinished_run),
     ("recipe", lambda path: path.is_file() and path.suffix == ".toml", _recipe),
     ("vocabulary", _is_tokenizer_file, _vocabulary),
 )

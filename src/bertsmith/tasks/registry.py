@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 from typing import Any
 
@@ -18,19 +19,15 @@ def task_names() -> list[str]:
     return [name for name in names if hasattr(_import(f"bertsmith.tasks.{name}"), "TASK")]
 
 
-def build_task(name: str, **settings: Any) -> Task:
-    """Make a task.
-
-    Args:
-        name: a file's name in this folder, or the dotted name of a module that defines `TASK`.
-        settings: keyword arguments of the task.
+def task_class(name: str) -> type[Task]:
+    """Find a task by its file's name, or by the dotted name of a module that defines `TASK`.
 
     Raises:
-        ConfigError: when there is no such task, or it does not take these settings.
+        ConfigError: when there is no such task.
     """
     module_name = name if "." in name else f"bertsmith.tasks.{name}"
     try:
-        task_class = _import(module_name).TASK
+        found: type[Task] = _import(module_name).TASK
     except (ModuleNotFoundError, AttributeError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name not in _parents(module_name):
             raise  # the task's own module is there and wants one that is not
@@ -38,11 +35,28 @@ def build_task(name: str, **settings: Any) -> Task:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"the tasks are {', '.join(known)}"
         raise ConfigError(f"{name!r} is not a task; {hint}") from None
-    try:
-        task: Task = task_class(**settings)
-    except TypeError as error:
-        raise ConfigError(f"the settings {settings} do not fit the task {name}: {error}") from None
-    return task
+    return found
+
+
+def build_task(name: str, **settings: Any) -> Task:
+    """Make a task.
+
+    Args:
+        name: as for `task_class`.
+        settings: keyword arguments of the task.
+
+    Raises:
+        ConfigError: when there is no such task, or it does not take these settings.
+    """
+    found = task_class(name)
+    known = list(inspect.signature(found).parameters)
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            names = ", ".join(f"task.{each}" for each in known) or "none"
+            hint = f"did you mean task.{close[0]}?" if close else f"those of {name} are {names}"
+            raise ConfigError(f"task.{key} is not a setting; {hint}")
+    return found(**settings)
 
 
 def _parents(module_name: str) -> set[str]:

@@ -224,7 +224,7 @@ def _sorted_labels(counts: Mapping[str, int]) -> list[str]:
     fraction = next((label for label in labels if not float(label).is_integer()), None)
     if fraction is not None:
         raise DataError(
-            f"the labels are numbers with fractions, such as {fraction}; the task for them is "
-            "sequence_regression, or list them in task.labels if they are names"
+            f"the labels are numbers with fractions, such as {fraction}; list "
+            "them in task.labels if they are names of classes"
         )
     return sorted(labels, key=float)

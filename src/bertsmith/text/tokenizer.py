@@ -63,9 +63,14 @@ class Tokenizer:
         """A tokenizer for a new vocabulary."""
         return cls(build_engine(vocabulary, lowercase=lowercase), vocabulary)
 
-    def save(self, folder: str | Path) -> None:
-        """Write vocab.txt, tokenizer.json and tokenizer_config.json; other files there stay."""
-        write_tokenizer_files(Path(folder), self._engine, self.vocabulary)
+    def save(self, folder: str | Path, *, max_length: int = 512) -> None:
+        """Write vocab.txt, tokenizer.json and tokenizer_config.json; other files there stay.
+
+        Args:
+            folder: made where it does not exist.
+            max_length: of the model beside them; other programs truncate to it.
+        """
+        write_tokenizer_files(Path(folder), self._engine, self.vocabulary, max_length)
 
     def encode(
         self,

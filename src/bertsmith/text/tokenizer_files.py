@@ -87,8 +87,12 @@ def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
     return engine
 
 
-def write_tokenizer_files(folder: Path, engine: Engine, vocabulary: Vocabulary) -> None:
+def write_tokenizer_files(
+    folder: Path, engine: Engine, vocabulary: Vocabulary, max_length: int
+) -> None:
     """Write the three files; `transformers.AutoTokenizer` opens them with equal ids.
+
+    `max_length` is where others truncate: the positions of the model beside the files.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
@@ -99,7 +103,7 @@ def write_tokenizer_files(folder: Path, engine: Engine, vocabulary: Vocabulary) 
         "do_lower_case": normalizer.lowercase,
         "strip_accents": normalizer.strip_accents,
         "tokenize_chinese_chars": normalizer.handle_chinese_chars,
-        "model_max_length": 512,
+        "model_max_length": max_length,
         **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
     }
     with atomic_folder(folder) as partial:

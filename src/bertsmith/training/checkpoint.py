@@ -150,11 +150,14 @@ def read_state(path: Path) -> TrainingState:
         contents = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
         state, sizes = TrainingState(**contents["state"]), dict(contents["sizes"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path / STATE_FILE} is missing or damaged; delete {path}") from None
+        raise CheckpointError(
+            f"{path / STATE_FILE} is missing, damaged or of another version; resume from another "
+            "checkpoint"
+        ) from None
     for name, size in sizes.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
-            raise CheckpointError(f"{file} is missing or truncated; delete {path}")
+            raise CheckpointError(f"{file} is missing or truncated; resume from another checkpoint")
     return state
 
 

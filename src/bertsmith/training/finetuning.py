@@ -23,7 +23,7 @@ from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
-from bertsmith.training.run import start_run, train
+from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.trainer import HeldOut, Outcome
 
 
@@ -37,6 +37,8 @@ class Preparation:
     num_train: int
     num_eval: int
     steps: int | None
+    max_length: int
+    """Wordpieces at which texts are cut."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,20 @@ def finetune(
     Raises:
         BertsmithError: when recipe, model or records cannot work; before anything is trained.
     """
-    data, settings = recipe.data, recipe.train
-    layout = Layout.from_settings(data.layout())
+    layout = Layout.from_settings(recipe.data.layout())
     task = _build_task(recipe, layout)
-    start = start_run(recipe, resume=resume)
+    with start_run(recipe, resume=resume) as start:
+        return _finetune(start, recipe, task, layout, on_prepared)
+
+
+def _finetune(
+    start: Start,
+    recipe: FinetuneRecipe,
+    task: RecordTask,
+    layout: Layout,
+    on_prepared: Callable[[Preparation], None] | None,
+) -> Finetuned:
+    data, settings = recipe.data, recipe.train
     label_counts = task.learn_labels(read_records(data.train, layout=layout))
     model_settings = recipe.model
     loaded = load_pretrained(
@@ -100,6 +112,7 @@ def finetune(
         num_train=len(source.examples),
         num_eval=len(held_out_source.examples) if held_out_source else 0,
         steps=steps,
+        max_length=max_length,
     )
     if on_prepared is not None:
         on_prepared(preparation)

@@ -12,14 +12,16 @@ from bertsmith.data.loader import LoadedBatch, PretrainingBatches
 from bertsmith.data.masking import Masking
 from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.data.wordpiece_ids import WordpieceIds
+from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.huggingface import load_pretrained
 from bertsmith.ops.attention import get_attention
 from bertsmith.tasks.model import BertForTasks
-from bertsmith.tasks.registry import build_task
+from bertsmith.tasks.registry import build_task, task_class
+from bertsmith.tasks.task import RecordTask, Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import PretrainRecipe
-from bertsmith.training.run import start_run, train
+from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.stall import Standing, stall_warning
 from bertsmith.training.trainer import Evaluated, HeldOut, Outcome
 
@@ -43,7 +45,7 @@ def pretrain(recipe: PretrainRecipe, *, resume: bool = False) -> Pretrained:
     Raises:
         BertsmithError: when recipe, corpus or checkpoint cannot work; before anything is trained.
     """
-    data, settings = recipe.data, recipe.train
+    data = recipe.data
     corpus = TokenizedCorpus.open(data.train)
     held_out_corpus = None
     if data.eval is not None:
@@ -51,10 +53,21 @@ def pretrain(recipe: PretrainRecipe, *, resume: bool = False) -> Pretrained:
             data.eval, vocabulary_sha256=corpus.vocabulary_sha256
         )
     tokenizer = Tokenizer.load(data.train)
+    with start_run(recipe, resume=resume) as start:
+        return _pretrain(start, recipe, corpus, held_out_corpus, tokenizer)
+
+
+def _pretrain(
+    start: Start,
+    recipe: PretrainRecipe,
+    corpus: TokenizedCorpus,
+    held_out_corpus: TokenizedCorpus | None,
+    tokenizer: Tokenizer,
+) -> Pretrained:
+    data, settings = recipe.data, recipe.train
     batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
     source = batches_of(corpus, settings.seed)
-    start = start_run(recipe, resume=resume)
-    model, tokenizer = _build_model(recipe, tokenizer)
+    model, tokenizer = _build_model(recipe, corpus, tokenizer)
     entropy = unigram_entropy(corpus.unigram_counts(), (held_out_corpus or corpus).unigram_counts())
 
     said: list[str] = []
@@ -140,13 +153,28 @@ def _batches_of(
     return batches_of
 
 
-def _build_model(recipe: PretrainRecipe, tokenizer: Tokenizer) -> tuple[BertForTasks, Tokenizer]:
+def _build_model(
+    recipe: PretrainRecipe, corpus: TokenizedCorpus, tokenizer: Tokenizer
+) -> tuple[BertForTasks, Tokenizer]:
     """A new model of the recipe's size, or the one it starts from with the published heads."""
     settings = recipe.model
-    tasks = [build_task(name) for name in recipe.tasks]
+    tasks = [_build_objective(name) for name in recipe.tasks]
     attention = get_attention(settings.attention)
     if settings.init is None:
         config = settings.config(tokenizer.vocab_size)
         return BertForTasks(config, tasks, attention=attention), tokenizer
     loaded = load_pretrained(settings.init, tasks, attention=attention, **settings.published())
+    if loaded.tokenizer.vocabulary.sha256 != corpus.vocabulary_sha256:
+        raise CheckpointError(
+            f"{corpus.path} was prepared with another vocabulary than the one in {settings.init}; "
+            f"prepare the text again with --vocab {settings.init}"
+        )
     return loaded.model, loaded.tokenizer
+
+
+def _build_objective(name: str) -> Task:
+    if issubclass(task_class(name), RecordTask):
+        raise ConfigError(
+            f"{name} is learned from labelled records; run it with `bertsmith finetune`"
+        )
+    return build_task(name)

@@ -112,8 +112,10 @@ class PretrainData(Settings):
     """Choose words in place of wordpieces."""
 
     def __post_init__(self) -> None:
-        """Check that the two ways of hiding leave room for each other."""
+        """Check that something is hidden, and that the two ways leave room for each other."""
         super().__post_init__()
+        if self.masked_prob == 0:
+            raise ConfigError("masked_prob (0.0) must be above 0; without it nothing is learned")
         if self.mask_token_prob + self.random_token_prob > 1:
             raise ConfigError(
                 f"mask_token_prob ({self.mask_token_prob}) and random_token_prob "

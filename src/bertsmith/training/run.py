@@ -6,13 +6,16 @@ checkpoints/ beside the model's files.
 
 from __future__ import annotations
 
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
+from filelock import FileLock, Timeout
 
+from bertsmith.atomic import write_atomically
 from bertsmith.errors import ConfigError
 from bertsmith.export.huggingface import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
@@ -46,6 +49,19 @@ class Start:
     device: torch.device
     state: TrainingState | None
     """The checkpoint to go on from; None for a new run."""
+    lock: FileLock
+    """Held until the run is over, so that no other writes into its folder."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.lock.release()
 
 
 def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start:
@@ -65,13 +81,23 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
         )
     if state is not None:
         _check_same(recipe.to_dict(), state.recipe)
+    if state is None and (settings.output / "config.json").exists():
+        raise ConfigError(
+            f"{settings.output} holds a model already; choose another folder for this run's"
+        )
     device = choose_device(settings.device)
+    cores = os.cpu_count() or 1
+    if settings.num_threads is not None and settings.num_threads > 4 * cores:
+        raise ConfigError(
+            f"train.num_threads ({settings.num_threads}) must be at most {4 * cores} on this "
+            f"machine of {cores} cores"
+        )
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     torch.manual_seed(settings.seed)
-    settings.output.mkdir(parents=True, exist_ok=True)
-    (settings.output / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    return Start(checkpoints, device, state)
+    lock = _lock(settings.output)
+    write_atomically(settings.output / "recipe.toml", [recipe.to_toml().encode()])
+    return Start(checkpoints, device, state, lock)
 
 
 def train(
@@ -118,10 +144,22 @@ def train(
     return outcome
 
 
-def clear_run(output: Path) -> None:
-    """Remove what earlier runs have left in a folder: checkpoints and metrics."""
-    shutil.rmtree(output / "checkpoints", ignore_errors=True)
-    (output / "metrics.jsonl").unlink(missing_ok=True)
+def _lock(output: Path) -> FileLock:
+    """Take a run's folder for this process; the system gives it back when the process ends."""
+    lock = FileLock(output / ".lock")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"another run is writing to {output}; wait for it, or choose another train.output"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"train.output ({output}) cannot be written: {error.strerror or error}; choose another "
+            "folder"
+        ) from None
+    return lock
 
 
 def _check_same(now: dict[str, Any], then: dict[str, Any]) -> None:

@@ -245,6 +245,15 @@ class Trainer:
                 )
         self._checked += recent
 
+    def _check_weights(self) -> None:
+        """See that a step has not made a weight infinite, before it is saved as good."""
+        finite = torch.stack([parameter.detach().isfinite().all() for parameter in self.parameters])
+        if not bool(finite.all()):
+            raise DataError(
+                f"weights are no longer finite after step {self.state.step}, so the run is "
+                f"stopped; {self._last_good_checkpoint()}; lower optimizer.learning_rate"
+            )
+
     def _last_good_checkpoint(self) -> str:
         steps = self.checkpoints.steps()
         if not steps:
@@ -315,4 +324,5 @@ class Trainer:
     def _save(self) -> None:
         if self.state.step:
             self._check_finite()
+            self._check_weights()
             self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers)
