@@ -247,7 +247,7 @@ def test_a_failed_save_leaves_the_old_folder_as_it_was(
     save_model(folder, build(["masked_lm"]), tokenizer)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Tokenizer, "save", fail)

@@ -232,7 +232,11 @@ def test_a_bad_label_is_found_before_anything_is_trained(
     [
         ({"task": {"name": "masked_lm"}}, ConfigError, "masked_lm is learned from text without"),
         ({"task": {"name": "classify"}}, ConfigError, "'classify' is not a task"),
-        ({"task": {"colour": 3}}, ConfigError, "task.colour is not a setting; those of"),
+        (
+            {"task": {"colour": 3}},
+            ConfigError,
+            "task.colour is not a setting; did you mean task.columns",
+        ),
         ({"model": {"init": "nowhere"}}, CheckpointError, "nowhere is not a folder"),
         ({"data": {"train": "none.tsv"}}, DataError, "none.tsv"),
         ({"data": {"label": "kind"}}, DataError, "kind"),
