@@ -37,11 +37,14 @@ def main(model: str, output: str) -> None:
             "train": {"output": str(folder / "model"), "epochs": 40},
         }
     )
-    bertsmith.finetune(recipe)
+    if not (folder / "model" / "config.json").exists():
+        bertsmith.finetune(recipe)
     predictor = bertsmith.Predictor.load(folder / "model")
     for answer in predictor.predict(["I love this morning", "terrible rain"]):
         print(answer["label"], f"{answer['probability']:.1%}")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: own_records.py MODEL_FOLDER OUTPUT_FOLDER")
     main(sys.argv[1], sys.argv[2])

@@ -28,4 +28,6 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: use_a_model.py MODEL_FOLDER")
     main(sys.argv[1])

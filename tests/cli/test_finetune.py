@@ -54,9 +54,28 @@ def test_texts_that_are_cut_are_counted(pretrained: Path, records: Path, capsys:
         file.write(f"{'good ' * 40}\tpos\n")
     assert main(command(pretrained, records, "train.steps=1")) == 0
     assert (
-        "wordpieces (data.max_seqlen or, where fewer, the model's positions) and were cut"
+        "cut at 12 wordpieces (data.max_seqlen or, where fewer, the model's positions): 1 text\n"
         in capsys.readouterr().err
     )
+
+
+def test_a_recipe_file_runs_again(pretrained: Path, records: Path, capsys: Capture) -> None:
+    assert main(command(pretrained, records)) == 0
+    capsys.readouterr()
+    first, second = records.parent / "run", records.parent / "second"
+    recipe = str(first / "recipe.toml")
+    assert main(["finetune", recipe, "--output", str(second), "train.steps=5"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 5
+    assert main(["finetune", recipe, "--resume", "train.steps=6"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["step"] == 6
+    assert captured.err.startswith(f"{first}: going on after step 4")
+
+
+def test_what_a_run_needs_is_asked_for(capsys: Capture) -> None:
+    assert main(["finetune", "sequence_classification", "--model", "m", "--output", "o"]) == 2
+    said = capsys.readouterr().err
+    assert said == "bertsmith: --train is missing; without a recipe file it is needed\n"
 
 
 def test_a_run_goes_on(pretrained: Path, records: Path, capsys: Capture) -> None:

@@ -118,9 +118,12 @@ def interrupt(command: list[str], output: Path, shards: int, how: signal.Signals
         wait_until(lambda: len(list(output.glob("shard-*"))) >= before + shards)
         workers = children(process.pid)
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-        process.communicate()
+        said = process.communicate()[1].decode()
     wait_until(lambda: all(map(has_ended, workers)))
     assert not (output / "manifest.json").exists()
+    if how == signal.SIGTERM:  # nothing but the bar and the reason
+        assert said.endswith("bertsmith: stopped by SIGTERM\n")
+        assert "Traceback" not in said
     return process.returncode
 
 
@@ -138,7 +141,8 @@ def test_killed_runs_go_on_to_the_bytes_of_one_that_was_not(vocab, tmp_path):
     command += ["--output", str(parts), "--workers"]
     assert interrupt([*command, "2"], parts, 3, signal.SIGKILL) == -signal.SIGKILL
     assert interrupt([*command, "2"], parts, 2, signal.SIGINT) == 130
-    assert interrupt([*command, "1"], parts, 2, signal.SIGTERM) == -signal.SIGTERM
+    assert interrupt([*command, "1"], parts, 2, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert interrupt([*command, "2"], parts, 2, signal.SIGTERM) == 128 + signal.SIGTERM
     finished = subprocess.run([*command, "2"], check=True, capture_output=True, text=True)
     assert "going on after the " in finished.stderr
     names = sorted(path.name for path in whole.iterdir())

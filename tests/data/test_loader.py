@@ -230,7 +230,7 @@ def test_no_example_s_stream_is_another_s() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"budget_tokens": 47}, "budget_tokens (47) must be at least max_seqlen (48)"),
+        ({"budget_tokens": 47}, "a batch of 47 tokens (train.batch_tokens) has no room for a"),
         ({"budget_tokens": 2**21}, "budget_tokens (2097152) must be a whole number from 1 to"),
         ({"max_seqlen": 4}, "max_seqlen (4) must be a whole number from 5"),
         ({"max_seqlen": 2, "objective": "full_segments"}, "max_seqlen (2)"),

@@ -166,7 +166,7 @@ def test_pairs_without_gold_label_are_not_learned_from() -> None:
             ["entailment", "neutral"],
             ["contradiction", "entailment"],
             "train.jsonl:2: label 'neutral' is not one of the task's labels (contradiction, "
-            "entailment); list it in task.labels or drop the record",
+            "entailment); correct it, drop the record, or train with it in task.labels",
         ),
         (["a", ""], None, "train.jsonl:2: label is empty; label the record or drop it"),
         (["a", ["b"]], None, "train.jsonl:2: the label is a list; it must be one text or whole"),
@@ -228,6 +228,31 @@ def test_texts_are_encoded_and_long_ones_cut_and_counted(tokenizer: Tokenizer) -
     assert list(fourth.segment_ids) == [0, 0, 0, 1, 1]
     assert task.num_truncated == 2
     assert task.collate([first, second, third])["labels"].tolist() == [1, 0, -100]
+
+
+@pytest.mark.parametrize(
+    ("learned_from", "given", "message"),
+    [
+        (PAIRS, SINGLES, "train.jsonl:1 is a single text and the task was learned from pairs"),
+        (SINGLES, PAIRS, "train.jsonl:1 is a pair of texts and the task was learned from single"),
+    ],
+)
+def test_pairs_and_single_texts_are_not_taken_for_each_other(
+    tokenizer: Tokenizer, learned_from: Any, given: Any, message: str
+) -> None:
+    task = SequenceClassification()
+    task.learn_labels(records(learned_from))
+    again = build_task(task.name, **task.settings())
+    unlabelled = [{key: row[key] for key in row if key != "label"} for row in given]
+    with pytest.raises(DataError, match=message):
+        list(again.examples(records(unlabelled), tokenizer, max_length=16))
+
+
+def test_a_task_of_both_takes_both(tokenizer: Tokenizer) -> None:
+    task = SequenceClassification()
+    task.learn_labels(records([*PAIRS, *SINGLES]))
+    assert "pairs" not in task.settings()
+    assert len(list(task.examples(records([*PAIRS, *SINGLES]), tokenizer, max_length=16))) > 8
 
 
 def test_a_record_of_another_label_is_refused_where_it_stands(tokenizer: Tokenizer) -> None:

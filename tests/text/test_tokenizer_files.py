@@ -37,6 +37,18 @@ def test_saved_and_opened_is_the_same(tokenizer, folder):
         assert opened.encode(TEXT) == tokenizer.encode(TEXT)
 
 
+def test_the_length_is_stored_as_hugging_face_does(tokenizer, folder, tmp_path):
+    assert Tokenizer.load(folder).max_length is None
+    tokenizer.with_max_length(64).save(tmp_path)
+    assert Tokenizer.load(tmp_path).max_length == 64
+    assert pickle.loads(pickle.dumps(Tokenizer.load(tmp_path))).max_length == 64
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.model_max_length == 64
+    theirs = AutoTokenizer.from_pretrained(folder)  # where 10^30 stands for no length
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert Tokenizer.load(tmp_path / "theirs").max_length is None
+
+
 def test_hugging_face_opens_a_saved_folder_with_equal_ids(published, tmp_path):
     ours = Tokenizer.load(published)
     ours.save(tmp_path)
@@ -137,6 +149,8 @@ def test_a_stored_flag_that_contradicts_the_entries_is_refused(tmp_path):
         ("tokenizer_config.json", b"{", "tokenizer_config.json is not valid JSON"),
         ("tokenizer_config.json", b'{"do_lower_case": "yes"}', r"\('yes'\) must be true or false"),
         ("tokenizer_config.json", b'{"do_lower_case": null}', r"\(None\) must be true or false"),
+        ("tokenizer_config.json", b'{"model_max_length": "9"}', r"\('9'\) must be a whole number"),
+        ("tokenizer_config.json", b'{"model_max_length": 2}', r"\(2\) must be a whole number of 3"),
     ],
 )
 def test_damaged_files_are_named(folder, name, contents, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bertsmith.config import BertConfig
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
 from bertsmith.export.huggingface import load_model, save_model
 from bertsmith.inference.evaluation import evaluate_file
+from bertsmith.inference.predictor import Predictor
 from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.next_sentence import NextSentence
@@ -62,7 +64,11 @@ def recipe(start: Path, output: Path, **changes: dict[str, Any]) -> FinetuneReci
     values: dict[str, dict[str, Any]] = {
         "task": {"name": "sequence_classification"},
         "model": {"init": str(start / "model")},
-        "data": {"train": str(start / "train.tsv"), "eval": str(start / "dev.tsv")},
+        "data": {
+            "train": str(start / "train.tsv"),
+            "eval": str(start / "dev.tsv"),
+            "max_seqlen": 12,
+        },
         "train": {
             "output": str(output),
             "batch_size": 8,
@@ -103,6 +109,9 @@ def test_it_learns_and_says_beforehand_what(finished: Finished) -> None:
     assert (output / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (output / "curves.png").stat().st_size > 10_000
     assert FinetuneRecipe.load(output / "recipe.toml") == settings
+    # Predictions cut texts where training did.
+    config = json.loads((output / "tokenizer_config.json").read_text())
+    assert config["model_max_length"] == Predictor.load(output).max_length == 12
 
 
 def test_all_parameters_move(finished: Finished, start: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import Any
 
+from bertsmith.cli.wording import counted
+
 HELP = "explain a vocabulary, a prepared corpus, a recipe, a model or a checkpoint"
 EXAMPLES = """examples:
   bertsmith info runs/mini
@@ -50,7 +52,7 @@ def _sentence(facts: dict[str, Any]) -> str:
         return f"its last checkpoint is of step {facts['step']:,}"
     config, weights = facts["config"], facts["weights"]
     sentence = (
-        f"{config['num_hidden_layers']} layers of {config['hidden_size']}, "
+        f"{counted(config['num_hidden_layers'], 'layer')} of {config['hidden_size']}, "
         f"{facts['num_parameters']:,} parameters, for {' and '.join(facts['tasks'])}; "
         f"{weights['used']} tensors used, {len(weights['new'])} new, "
         f"{len(weights['left_over'])} left over"
@@ -65,20 +67,8 @@ def _next(facts: dict[str, Any]) -> str:
         return f"bertsmith predict --model {facts['path']} --input FILE"
     if facts["kind"] in ("checkpoint", "unfinished run"):
         if "task" in facts["recipe"]:
-            return "the bertsmith finetune command that wrote it, with --resume"
+            return "bertsmith finetune RECIPE.toml --resume"
         return "bertsmith pretrain RECIPE.toml --resume"
     if facts["kind"] == "recipe":
-        return _run_of(facts)
+        return f"bertsmith {facts['verb']} {facts['path']}"
     return NEXT[facts["kind"]].format(path=facts["path"])
-
-
-def _run_of(facts: dict[str, Any]) -> str:
-    """The command that runs a recipe; that of fine-tuning takes no file."""
-    if facts["verb"] == "pretrain":
-        return f"bertsmith pretrain {facts['path']}"
-    task, model, data = (facts["settings"][name] for name in ("task", "model", "data"))
-    evaluated = f" --eval {data['eval']}" if data.get("eval") else ""
-    return (
-        f"bertsmith finetune {task['name']} --model {model['init']} --train {data['train']}"
-        f"{evaluated} --output DIR"
-    )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
 from bertsmith.errors import BertsmithError
@@ -27,6 +30,10 @@ VERBS = (
     "info",
     "demo",
 )
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as `KeyboardInterrupt` is SIGINT."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     args = parse(build_parser(verb), arguments)
     try:
-        status: int | None = args.run(args)
+        with _exit_at_sigterm():
+            status: int | None = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BertsmithError as error:
@@ -94,10 +102,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bertsmith: {where}{error.strerror or error}", file=sys.stderr)
         _drop_output()
         return 2
+    except _Terminated:
+        print("bertsmith: stopped by SIGTERM", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         print("bertsmith: interrupted", file=sys.stderr)
         return 130
     return status or 0
+
+
+@contextlib.contextmanager
+def _exit_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind the program, so that workers end and what they share is given back.
+
+    Training, which saves first, has a handler of its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise _Terminated
 
 
 def _drop_output() -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 
 from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+from bertsmith.cli.wording import counted
 
 HELP = "answer records with a fine-tuned model, one JSON object a record, in order"
 EXAMPLES = """examples:
@@ -46,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(answer, ensure_ascii=False), flush=True)
     if predictor.num_truncated:
         print(
-            f"{predictor.num_truncated:,} records were longer than the model's "
-            f"{predictor.max_length} wordpieces and were cut",
+            f"cut at the model's {predictor.max_length} wordpieces: "
+            f"{counted(predictor.num_truncated, 'record')}",
             file=sys.stderr,
         )
     print(f"next: bertsmith evaluate --model {args.model} --data FILE", file=sys.stderr)

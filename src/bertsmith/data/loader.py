@@ -113,8 +113,8 @@ class PretrainingBatches:
         _check_range("budget_tokens", budget_tokens, 1, MAX_TOKENS)
         if budget_tokens < max_seqlen:
             raise ConfigError(
-                f"budget_tokens ({budget_tokens}) must be at least max_seqlen ({max_seqlen}); "
-                "raise the budget or shorten the sequences"
+                f"a batch of {budget_tokens} tokens (train.batch_tokens) has no room for a "
+                f"sequence of {max_seqlen} (data.max_seqlen); raise the one or lower the other"
             )
         _check_range("seed", seed, 0, 2**63 - 1)
         _check_range("world_size", world_size, 1, 1 << 20)

@@ -98,7 +98,8 @@ def write_model_files(folder: Path, model: BertForTasks, tokenizer: Tokenizer) -
     write_safetensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
     config = json.dumps(_their_config(model), indent=2) + "\n"
     (folder / "config.json").write_text(config, encoding="utf-8")
-    tokenizer.save(folder, max_length=model.config.max_position_embeddings)
+    max_length = tokenizer.limit(model.config.max_position_embeddings)
+    tokenizer.with_max_length(max_length).save(folder)
 
 
 def write_safetensors(

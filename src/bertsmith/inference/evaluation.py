@@ -41,7 +41,7 @@ def evaluate_file(
     loaded = load_model(model)
     task = record_task(loaded.model)
     records = labelled(read_records(data, layout=layout or remembered_layout(task)))
-    max_length = loaded.model.config.max_position_embeddings
+    max_length = loaded.tokenizer.limit(loaded.model.config.max_position_embeddings)
     examples = list(task.examples(records, loaded.tokenizer, max_length=max_length))
     batches = ExampleBatches(examples, task.collate, batch_size=batch_size, seed=0)
     return evaluate(loaded.model.to(chosen), batches.one_pass(), chosen)

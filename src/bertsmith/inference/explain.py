@@ -104,7 +104,8 @@ def _is_tokenizer_file(path: Path) -> bool:
     if not path.is_file() or path.suffix not in (".txt", ".json"):
         return False
     if path.suffix == ".txt":
-        return True
+        with path.open("rb") as file:  # Google's vocabularies have [UNK] in line 101
+            return b"[UNK]" in file.read(2**16).split()
     try:
         return "model" in json.loads(path.read_bytes())
     except (ValueError, TypeError):

@@ -46,7 +46,7 @@ class Predictor:
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
         self.tokenizer = tokenizer
-        self.max_length = model.config.max_position_embeddings
+        self.max_length = tokenizer.limit(model.config.max_position_embeddings)
         """Wordpieces of a record that are read; what is longer is cut."""
         self.layout = remembered_layout(self.task)
         """What the model remembers of its training file, for reading files like it."""

@@ -57,6 +57,8 @@ class SequenceClassification(RecordTask):
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
         columns: of the training file, as the user named them (`text`, `pair`, `label`); a model
             remembers them for files like it.
+        pairs: whether records are pairs of texts; None: unknown, or some are. Learned with the
+            labels.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -73,6 +75,7 @@ class SequenceClassification(RecordTask):
         labels: Sequence[str | int] | None = None,
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
+        pairs: bool | None = None,
     ) -> None:
         if classifier_dropout is not None and not 0 <= classifier_dropout < 1:
             raise ConfigError(
@@ -80,6 +83,7 @@ class SequenceClassification(RecordTask):
             )
         self.classifier_dropout = classifier_dropout
         self.columns = Layout.from_settings(columns or {}).named
+        self.pairs = pairs
         self.labels: list[str] | None = None
         self.num_truncated = 0
         """Texts or pairs cut to `max_length` so far."""
@@ -99,11 +103,15 @@ class SequenceClassification(RecordTask):
                 do not make a classification.
         """
         counts: Counter[str] = Counter()
+        num_pairs = 0
         for record in labelled(records):
             label = _label_text(record)
             if self.labels is not None:
                 self._index(label, record)
             counts[label] += 1
+            num_pairs += texts_of(record)[1] is not None
+        if self.pairs is None and num_pairs in (0, counts.total()):
+            self.pairs = num_pairs > 0
         if self.labels is None:
             self._set_labels(_sorted_labels(counts))
         return {label: counts[label] for label in self._known_labels()}
@@ -114,10 +122,12 @@ class SequenceClassification(RecordTask):
         """Encode text or pair; the longer of a pair is cut first where both are too long.
 
         Raises:
-            DataError: a record has no text, or a label that is not one of the task's.
+            DataError: a record has no text, or a label that is not one of the task's, or is a pair
+                where the task is about single texts, or the other way round.
         """
         for record in records:
             text, pair = texts_of(record)
+            self._check_pair(pair, record)
             encoding = tokenizer.encode(text, pair, max_length=max_length)
             if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
                 self.num_truncated += 1
@@ -165,6 +175,8 @@ class SequenceClassification(RecordTask):
         settings: dict[str, Any] = {"labels": self._known_labels(), "columns": self.columns}
         if self.classifier_dropout is not None:
             settings["classifier_dropout"] = self.classifier_dropout
+        if self.pairs is not None:
+            settings["pairs"] = self.pairs
         return {key: value for key, value in settings.items() if value != {}}
 
     def _set_labels(self, labels: list[str]) -> None:
@@ -174,6 +186,18 @@ class SequenceClassification(RecordTask):
             )
         self.labels = labels
         self._indices = {label: index for index, label in enumerate(labels)}
+
+    def _check_pair(self, pair: str | None, record: Record) -> None:
+        if self.pairs and pair is None:
+            raise DataError(
+                f"{record.location} is a single text and the task was learned from pairs; give it "
+                "a second text, in a column that data.pair=COLUMN may name"
+            )
+        if self.pairs is False and pair is not None:
+            raise DataError(
+                f"{record.location} is a pair of texts and the task was learned from single ones; "
+                "name the column to read alone with data.text=COLUMN"
+            )
 
     def _known_labels(self) -> list[str]:
         if self.labels is None:
@@ -187,7 +211,8 @@ class SequenceClassification(RecordTask):
         if label not in self._indices:
             raise DataError(
                 f"{record.location}: label {label!r} is not one of the task's labels "
-                f"({', '.join(labels)}); list it in task.labels or drop the record"
+                f"({', '.join(labels)}); correct it, drop the record, or train with it in "
+                "task.labels"
             )
         return self._indices[label]
 

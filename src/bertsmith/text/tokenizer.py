@@ -32,9 +32,13 @@ class Tokenizer:
     after them is safe.
     """
 
-    def __init__(self, engine: Engine, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, engine: Engine, vocabulary: Vocabulary, *, max_length: int | None = None
+    ) -> None:
         self._engine = engine
         self.vocabulary = vocabulary
+        self.max_length = max_length
+        """Where the texts of the model beside it are cut; None: at the model's positions."""
         self.vocab_size = len(vocabulary)
         self.lowercase: bool = engine.normalizer.lowercase
         self.pad_id = vocabulary.id_of("[PAD]")
@@ -56,21 +60,28 @@ class Tokenizer:
             CheckpointError: a file is missing, damaged or no BERT tokenizer, or a vocabulary with
                 upper-case entries is to be opened as uncased.
         """
-        return cls(*read_engine(Path(path), lowercase))
+        engine, vocabulary, max_length = read_engine(Path(path), lowercase)
+        return cls(engine, vocabulary, max_length=max_length)
 
     @classmethod
     def from_vocabulary(cls, vocabulary: Vocabulary, *, lowercase: bool) -> Self:
         """A tokenizer for a new vocabulary."""
         return cls(build_engine(vocabulary, lowercase=lowercase), vocabulary)
 
-    def save(self, folder: str | Path, *, max_length: int = 512) -> None:
+    def with_max_length(self, max_length: int | None) -> Self:
+        """The same tokenizer for a model that reads another length."""
+        return type(self)(self._engine, self.vocabulary, max_length=max_length)
+
+    def limit(self, positions: int) -> int:
+        """Where texts are cut for a model with this many positions."""
+        return positions if self.max_length is None else min(positions, self.max_length)
+
+    def save(self, folder: str | Path) -> None:
         """Write vocab.txt, tokenizer.json and tokenizer_config.json; other files there stay.
 
-        Args:
-            folder: made where it does not exist.
-            max_length: of the model beside them; other programs truncate to it.
+        The folder is made where it does not exist; `max_length` is written too.
         """
-        write_tokenizer_files(Path(folder), self._engine, self.vocabulary, max_length)
+        write_tokenizer_files(Path(folder), self._engine, self.vocabulary, self.max_length)
 
     def encode(
         self,
@@ -224,7 +235,7 @@ class Tokenizer:
         return assemble(texts, (self.cls_id, "[CLS]"), (self.sep_id, "[SEP]"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._engine.to_str(), self.vocabulary)
+        return _restore, (type(self), self._engine.to_str(), self.vocabulary, self.max_length)
 
     def __repr__(self) -> str:
         case = "uncased" if self.lowercase else "cased"
@@ -243,5 +254,7 @@ def _run(engine: Engine, texts: Sequence[Text], is_split: bool) -> list[Any]:
     return found
 
 
-def _restore(kind: type[Tokenizer], engine: str, vocabulary: Vocabulary) -> Tokenizer:
-    return kind(Engine.from_str(engine), vocabulary)
+def _restore(
+    kind: type[Tokenizer], engine: str, vocabulary: Vocabulary, max_length: int | None
+) -> Tokenizer:
+    return kind(Engine.from_str(engine), vocabulary, max_length=max_length)

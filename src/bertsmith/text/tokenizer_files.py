@@ -35,10 +35,14 @@ _SETTINGS = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+# `transformers` writes 10^30 where no length is known.
+_NO_LENGTH = 2**31
 
 
-def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Vocabulary]:
+def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Vocabulary, int | None]:
     """Open a vocab.txt, a tokenizer.json or a folder that holds one of them.
+
+    Gives the engine, the vocabulary and, where it is stored, the length at which texts are cut.
 
     Settings in the tokenizer_config.json beside it count before those in tokenizer.json, as in
     `transformers`. Where neither says whether the vocabulary is cased, its entries do.
@@ -52,7 +56,9 @@ def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Voca
             is asked of a vocabulary with upper-case entries.
     """
     file = _find(path)
-    settings = _settings(file.parent / CONFIG_FILE)
+    config_file = file.parent / CONFIG_FILE
+    config = _read_object(config_file) if config_file.is_file() else {}
+    settings = _settings(config, config_file)
     if file.suffix == ".json" or _starts_like_json(file):
         engine, vocabulary = _read_json(file)
     else:
@@ -69,7 +75,7 @@ def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Voca
             "opened as uncased, which never finds them; open it with lowercase=False, or set "
             f"do_lower_case to false in {CONFIG_FILE}"
         )
-    return engine, vocabulary
+    return engine, vocabulary, _max_length(config, config_file)
 
 
 def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
@@ -88,11 +94,11 @@ def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
 
 
 def write_tokenizer_files(
-    folder: Path, engine: Engine, vocabulary: Vocabulary, max_length: int
+    folder: Path, engine: Engine, vocabulary: Vocabulary, max_length: int | None
 ) -> None:
     """Write the three files; `transformers.AutoTokenizer` opens them with equal ids.
 
-    `max_length` is where others truncate: the positions of the model beside the files.
+    `max_length` is where texts are cut, here and elsewhere; a vocabulary without a model has none.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
@@ -103,7 +109,7 @@ def write_tokenizer_files(
         "do_lower_case": normalizer.lowercase,
         "strip_accents": normalizer.strip_accents,
         "tokenize_chinese_chars": normalizer.handle_chinese_chars,
-        "model_max_length": max_length,
+        **({} if max_length is None else {"model_max_length": max_length}),
         **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
     }
     with atomic_folder(folder) as partial:
@@ -151,14 +157,24 @@ def _read_object(file: Path) -> dict[str, Any]:
     return values
 
 
-def _settings(file: Path) -> Mapping[str, bool | None]:
-    """The stored settings of normalisation; empty where there is no tokenizer_config.json."""
-    values = _read_object(file) if file.is_file() else {}
+def _settings(values: Mapping[str, Any], file: Path) -> Mapping[str, bool | None]:
+    """The stored settings of normalisation."""
     settings = {key: values[key] for key in _SETTINGS if key in values}
     for key, value in settings.items():
         if not isinstance(value, bool) and not (value is None and key == "strip_accents"):
             raise CheckpointError(f"{file}: {key} ({value!r}) must be true or false")
     return settings
+
+
+def _max_length(values: Mapping[str, Any], file: Path) -> int | None:
+    length = values.get("model_max_length")
+    if length is None or (isinstance(length, int | float) and length >= _NO_LENGTH):
+        return None
+    if not isinstance(length, int) or isinstance(length, bool) or length < 3:
+        raise CheckpointError(
+            f"{file}: model_max_length ({length!r}) must be a whole number of 3 or more"
+        )
+    return length
 
 
 def _read_json(file: Path) -> tuple[Engine, Vocabulary]:

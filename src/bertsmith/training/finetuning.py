@@ -89,9 +89,11 @@ def _finetune(
         **model_settings.published(),
     )
     max_length = min(data.max_seqlen, loaded.model.config.max_position_embeddings)
+    # Predictions cut texts where training did: positions beyond it have learned nothing here.
+    tokenizer = loaded.tokenizer.with_max_length(max_length)
 
     def read(path: Path) -> list[Example]:
-        return _read_examples(path, layout, task, loaded.tokenizer, max_length)
+        return _read_examples(path, layout, task, tokenizer, max_length)
 
     source = ExampleBatches(
         read(data.train), task.collate, batch_size=settings.batch_size, seed=settings.seed
@@ -116,7 +118,7 @@ def _finetune(
     )
     if on_prepared is not None:
         on_prepared(preparation)
-    outcome = train(start, recipe, loaded.model, loaded.tokenizer, source, held_out, steps)
+    outcome = train(start, recipe, loaded.model, tokenizer, source, held_out, steps)
     draw_curves(
         settings.output / "metrics.jsonl",
         settings.output / "curves.png",

@@ -22,7 +22,9 @@ def choose_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
+        reason = str(error).split("\n")[0].split(". ")[0]
+        if reason.startswith("Expected one of"):  # and then the twenty kinds that PyTorch knows
+            reason = "there is no such kind of device"
         raise ConfigError(f"device ({name!r}) cannot be used: {reason}; try cpu or cuda") from None
     return device
 
