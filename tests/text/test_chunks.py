@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from bertsmith.text import chunks
+from bertsmith.text.engine_pieces import EnginePieces
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.tokenizer_files import build_engine
 
@@ -23,6 +24,8 @@ TRICKY = [
     *"İıẞßΣςσéÅﬁǅ\u037e\u1fef\u212a\uff0c\u061d中文か゛が한\U0002b820\U0001f600\ue000\u0378",
     *["[MASK]", "[UNK]", "##a", "the", "unaffable"],
 ]
+
+UINT16 = np.dtype(np.uint16)
 
 
 def engine_ids(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -71,7 +74,7 @@ def test_a_large_vocabulary_has_wider_ids(shared_data):
 def test_memory_stays_within_its_bound(tokenizer, monkeypatch):
     monkeypatch.setattr(chunks, "_MAX_CHUNKS", 100)
     monkeypatch.setattr(chunks, "_MAX_PARTS", 40)
-    cache = chunks.ChunkCache(tokenizer._plain_engine, lowercase=True, dtype=np.dtype(np.uint16))
+    cache = EnginePieces(build_engine(tokenizer.vocabulary, lowercase=True)).corpus(UINT16)
     rng = random.Random(0)
     for _ in range(500):
         text = "".join(rng.choice("abcdef ,") for _ in range(40)) + " " + "x" * 100
@@ -85,7 +88,7 @@ def test_memory_stays_within_its_bound(tokenizer, monkeypatch):
 def test_added_words_with_blanks_are_found(tokenizer):
     engine = build_engine(tokenizer.vocabulary, lowercase=True)
     engine.add_tokens([AddedToken("jet makers", normalized=True)])
-    cache = chunks.ChunkCache(engine, lowercase=True, dtype=np.dtype(np.uint16))
+    cache = EnginePieces(engine).corpus(UINT16)
     assert (
         cache.ids("the jet makers") == engine.encode("the jet makers", add_special_tokens=False).ids
     )

@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections import Counter
 
 from bertsmith.text import word_counts
-from bertsmith.text.word_counts import WordCounts
+from bertsmith.text.word_counts import WordCounts, bert_words
 
 
 def counted(*texts: str, lowercase: bool = True, **options: int) -> Counter[str]:
-    counts = WordCounts(lowercase=lowercase, **options)
+    counts = WordCounts(bert_words(lowercase=lowercase), **options)
     for text in texts:
         counts.add(text)
     return counts.words()
@@ -30,14 +30,14 @@ def test_gathering_in_several_rounds_changes_nothing(monkeypatch):
 
 
 def test_the_rarest_words_go_when_there_are_too_many():
-    counts = WordCounts(lowercase=True, max_words=100)
+    counts = WordCounts(bert_words(lowercase=True), max_words=100)
     counts.add("often " * 3 + "twice " * 2 + " ".join(f"w{i}" for i in range(500)))
     assert counts.words() == {"often": 3, "twice": 2}
     assert counts.dropped_up_to == 1
 
 
 def test_nothing_is_dropped_within_the_bound():
-    counts = WordCounts(lowercase=True, max_words=3)
+    counts = WordCounts(bert_words(lowercase=True), max_words=3)
     counts.add("a b c a")
     assert counts.words() == {"a": 2, "b": 1, "c": 1}
     assert counts.dropped_up_to == 0

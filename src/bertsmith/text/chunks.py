@@ -1,17 +1,18 @@
-"""The fast way from text to ids: a memory of chunks in front of the engine.
+"""The fast way from text to ids: a memory of chunks in front of what cuts them.
 
 A chunk is what stands between white space; most chunks of a corpus have been seen before. Ids are
-exactly those of the engine, because nothing that it does to a character looks across white space
-or ASCII punctuation: it deletes control characters, splits at white space, CJK and punctuation,
-strips accents character by character, and then cuts each word alone.
+exactly those of the whole text, because nothing that happens to a character looks across white
+space or ASCII punctuation: control characters are deleted, white space, CJK and punctuation split,
+accents are stripped character by character, and then each word is cut alone. The one exception is
+Google's lower-casing of Σ, which looks across an apostrophe or a full stop.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,15 @@ from bertsmith.errors import DataError
 _CONTROLS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85"
 _DELETED = dict.fromkeys(map(ord, _CONTROLS))
 _PARTS = re.compile(r"[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~]+")
+_LOOKS_AROUND = "Σ"
 
 # About 100 MB of chunks and half as much of parts. Longer ones (a line of Chinese, say) rarely
 # come twice.
 _MAX_CHUNKS = 2**19
 _MAX_PARTS = 2**18
 _MAX_CHARACTERS = 64
+
+Found = TypeVar("Found")
 
 NOT_TEXT = "a text must be a string of characters that UTF-8 can write (no lone surrogates)"
 
@@ -37,18 +41,19 @@ class ChunkCache:
     """Text to ids, without special tokens; remembers chunks, in bounded memory.
 
     Args:
-        engine: the tokenizer of the `tokenizers` package, which must recognise no special tokens.
-        lowercase: whether the engine lower-cases.
+        ids_of: the ids of any text; it must recognise no special tokens.
         dtype: the type of the ids, wide enough for the vocabulary.
+        is_by_chunk: whether chunks may be given to `ids_of` alone; otherwise it gets whole texts
+            and nothing is remembered.
     """
 
-    def __init__(self, engine: Any, *, lowercase: bool, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, ids_of: Callable[[str], list[int]], *, dtype: np.dtype[Any], is_by_chunk: bool = True
+    ) -> None:
         self.dtype = dtype
-        self._encode = engine.encode
-        # Words that someone added beside WordPiece may hold blanks, which chunks would cut.
-        added = engine.get_added_tokens_decoder().values()
-        self._has_added_words = any(not token.special for token in added)
-        self._chunks = _Chunks(_Parts(engine, lowercase, dtype))
+        self._ids_of = ids_of
+        self._is_by_chunk = is_by_chunk
+        self._chunks = _Chunks(_Parts(ids_of, dtype))
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text."""
@@ -65,13 +70,12 @@ class ChunkCache:
     def _rows(self, texts: Sequence[str]) -> list[bytes]:
         try:
             return self._joined_chunks(texts)
-        except (TypeError, AttributeError):
+        except (TypeError, AttributeError, UnicodeEncodeError):
             raise DataError(NOT_TEXT) from None
 
     def _joined_chunks(self, texts: Sequence[str]) -> list[bytes]:
-        if self._has_added_words:
-            encodings = [self._encode(text, add_special_tokens=False) for text in texts]
-            return [np.array(encoding.ids, self.dtype).tobytes() for encoding in encodings]
+        if not self._is_by_chunk:
+            return [np.array(self._ids_of(text), self.dtype).tobytes() for text in texts]
         if _has_controls("".join(texts)):
             texts = [text.translate(_DELETED) for text in texts]
         join, ids_of = b"".join, self._chunks.__getitem__
@@ -95,37 +99,31 @@ class _Chunks(dict[str, bytes]):
         self._ids_of_part = parts.__getitem__
 
     def __missing__(self, chunk: str) -> bytes:
-        ids = b"".join(map(self._ids_of_part, _PARTS.findall(chunk)))
-        _remember(self, chunk, ids, _MAX_CHUNKS)
+        parts = [chunk] if _LOOKS_AROUND in chunk else _PARTS.findall(chunk)
+        ids = b"".join(map(self._ids_of_part, parts))
+        remember(self, chunk, ids, _MAX_CHUNKS)
         return ids
 
 
 class _Parts(dict[str, bytes]):
     """What stands between ASCII punctuation to the bytes of its ids; an unseen one is encoded."""
 
-    def __init__(self, engine: Any, lowercase: bool, dtype: np.dtype[Any]) -> None:
+    def __init__(self, ids_of: Callable[[str], list[int]], dtype: np.dtype[Any]) -> None:
         super().__init__()
-        self._encode, self._cut = engine.encode, engine.model.tokenize
-        self._lowercase, self._dtype = lowercase, dtype
+        self._ids_of, self._dtype = ids_of, dtype
 
     def __missing__(self, part: str) -> bytes:
-        if part.isascii() and part.isalnum():
-            # Such a part is one word, and lower-casing is all that happens to it: the model alone
-            # needs a third of the time of a whole encode().
-            word = part.lower() if self._lowercase else part
-            found = [token.id for token in self._cut(word)]
-        else:
-            found = self._encode(part, add_special_tokens=False).ids
-        ids = np.array(found, self._dtype).tobytes()
-        _remember(self, part, ids, _MAX_PARTS)
+        ids = np.array(self._ids_of(part), self._dtype).tobytes()
+        remember(self, part, ids, _MAX_PARTS)
         return ids
 
 
-def _remember(memory: dict[str, bytes], key: str, ids: bytes, most: int) -> None:
+def remember(memory: dict[str, Found], key: str, found: Found, most: int) -> None:
+    """Put in what was found for a chunk, unless it is long; the older half goes when it is full."""
     if len(key) > _MAX_CHARACTERS:
         return
     if len(memory) >= most:
-        # The older half goes; what is frequent comes back at once.
+        # What is frequent comes back at once.
         for old in list(islice(memory, most // 2)):
             del memory[old]
-    memory[key] = ids
+    memory[key] = found

@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args
 
 from bertsmith.errors import ConfigError, DataError
 
+Text = str | Sequence[str]
+"""A text, or its words where it has been split already."""
+
 Truncation = Literal["longest_first", "only_first", "only_second", "head_tail"]
 """How a text, or a pair, that is too long is cut.
 
@@ -58,6 +61,19 @@ class Pieces:
     def from_engine(cls, encoding: Any) -> Pieces:
         """Take over what the engine found."""
         return cls(encoding.ids, encoding.tokens, encoding.offsets, encoding.word_ids)
+
+    def extend(
+        self,
+        ids: Sequence[int],
+        tokens: Sequence[str],
+        offsets: Sequence[tuple[int, int]],
+        word_ids: Sequence[int | None],
+    ) -> None:
+        """Append more pieces."""
+        self.ids.extend(ids)
+        self.tokens.extend(tokens)
+        self.offsets.extend(offsets)
+        self.word_ids.extend(word_ids)
 
     def __len__(self) -> int:
         return len(self.ids)

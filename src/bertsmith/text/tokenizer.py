@@ -1,11 +1,14 @@
-"""`Tokenizer`: text to wordpieces and back, with the ids of Hugging Face's fast BERT tokenizer.
+"""`Tokenizer`: text to wordpieces and back.
 
-Section 3 of the paper. Two ways lead from text to ids: `encode` for what a model reads (offsets,
-words, pairs, truncation), and `ids`, `ids_batch` and `flat_ids` for corpora, several times faster.
+Section 3 of the paper. Ids are those of Hugging Face's fast BERT tokenizer, or exactly those of
+Google's script where `normalization` says so. Two ways lead from text to ids: `encode` for what a
+model reads (offsets, words, pairs, truncation), and `ids`, `ids_batch` and `flat_ids` for corpora,
+several times faster.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +19,18 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Engine
 
 from bertsmith.errors import ConfigError, DataError
-from bertsmith.text.chunks import NOT_TEXT, ChunkCache
-from bertsmith.text.encoding import Encoding, Pieces, Truncation, assemble, room, truncate
-from bertsmith.text.tokenizer_files import build_engine, read_engine, write_tokenizer_files
+from bertsmith.text.chunks import ChunkCache
+from bertsmith.text.encoding import Encoding, Pieces, Text, Truncation, assemble, room, truncate
+from bertsmith.text.engine_pieces import EnginePieces
+from bertsmith.text.google_pieces import GooglePieces
+from bertsmith.text.tokenizer_files import (
+    Normalization,
+    TokenizerFiles,
+    build_engine,
+    read_tokenizer_files,
+    write_tokenizer_files,
+)
 from bertsmith.text.vocabulary import Vocabulary
-
-Text = str | Sequence[str]
-"""A text, or its words where it has been split already."""
 
 
 class Tokenizer:
@@ -32,45 +40,63 @@ class Tokenizer:
     after them is safe.
     """
 
-    def __init__(
-        self, engine: Engine, vocabulary: Vocabulary, *, max_length: int | None = None
-    ) -> None:
-        self._engine = engine
-        self.vocabulary = vocabulary
-        self.max_length = max_length
+    def __init__(self, files: TokenizerFiles) -> None:
+        self._files = files
+        self.vocabulary = files.vocabulary
+        self.max_length = files.max_length
         """Where the texts of the model beside it are cut; None: at the model's positions."""
-        self.vocab_size = len(vocabulary)
-        self.lowercase: bool = engine.normalizer.lowercase
-        self.pad_id = vocabulary.id_of("[PAD]")
-        self.unk_id = vocabulary.id_of("[UNK]")
-        self.cls_id = vocabulary.id_of("[CLS]")
-        self.sep_id = vocabulary.id_of("[SEP]")
-        self.mask_id = vocabulary.id_of("[MASK]")
+        self.normalization = files.normalization
+        """Whose rules turn a text into words: "huggingface" (the fast tokenizer) or "google"."""
+        self.unicode_version = files.unicode_version
+        """The version of Python's Unicode tables that Google's rules were first used with."""
+        self.vocab_size = len(self.vocabulary)
+        self.lowercase: bool = files.engine.normalizer.lowercase
+        self.pad_id = self.vocabulary.id_of("[PAD]")
+        self.unk_id = self.vocabulary.id_of("[UNK]")
+        self.cls_id = self.vocabulary.id_of("[CLS]")
+        self.sep_id = self.vocabulary.id_of("[SEP]")
+        self.mask_id = self.vocabulary.id_of("[MASK]")
 
     @classmethod
-    def load(cls, path: str | Path, *, lowercase: bool | None = None) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        lowercase: bool | None = None,
+        normalization: Normalization | None = None,
+    ) -> Self:
         """Open a vocab.txt, a tokenizer.json or a model folder.
 
         Args:
             path: the file or folder.
             lowercase: in place of what is stored beside the vocabulary; without either, a
                 vocabulary with upper-case entries is cased, any other uncased.
+            normalization: "google" for the ids of Google's script, "huggingface" for those of
+                Hugging Face's fast tokenizer; None: as stored, else "huggingface".
 
         Raises:
             CheckpointError: a file is missing, damaged or no BERT tokenizer, or a vocabulary with
-                upper-case entries is to be opened as uncased.
+                upper-case entries is to be opened as uncased, or the stored settings are none of
+                Google's and its rules are asked for.
+            ConfigError: `normalization` is neither.
         """
-        engine, vocabulary, max_length = read_engine(Path(path), lowercase)
-        return cls(engine, vocabulary, max_length=max_length)
+        return cls(read_tokenizer_files(Path(path), lowercase, normalization))
 
     @classmethod
-    def from_vocabulary(cls, vocabulary: Vocabulary, *, lowercase: bool) -> Self:
+    def from_vocabulary(
+        cls,
+        vocabulary: Vocabulary,
+        *,
+        lowercase: bool,
+        normalization: Normalization = "huggingface",
+    ) -> Self:
         """A tokenizer for a new vocabulary."""
-        return cls(build_engine(vocabulary, lowercase=lowercase), vocabulary)
+        engine = build_engine(vocabulary, lowercase=lowercase)
+        return cls(TokenizerFiles(engine, vocabulary, normalization=normalization))
 
     def with_max_length(self, max_length: int | None) -> Self:
         """The same tokenizer for a model that reads another length."""
-        return type(self)(self._engine, self.vocabulary, max_length=max_length)
+        return type(self)(dataclasses.replace(self._files, max_length=max_length))
 
     def limit(self, positions: int) -> int:
         """Where texts are cut for a model with this many positions."""
@@ -81,7 +107,7 @@ class Tokenizer:
 
         The folder is made where it does not exist; `max_length` is written too.
         """
-        write_tokenizer_files(Path(folder), self._engine, self.vocabulary, self.max_length)
+        write_tokenizer_files(Path(folder), self._files)
 
     def encode(
         self,
@@ -99,8 +125,8 @@ class Tokenizer:
             pair: the second text.
             max_length: the most wordpieces, special tokens included; None: no limit.
             truncation: how longer ones are cut, see `encoding.Truncation`.
-            split_special_tokens: treat "[MASK]" and its like in the text as any other text;
-                otherwise they become the special token.
+            split_special_tokens: treat "[MASK]" and its like in the text as any other text, as
+                Google's script always does; otherwise they become the special token.
         """
         return self.encode_batch(
             [text],
@@ -119,12 +145,12 @@ class Tokenizer:
         truncation: Truncation = "longest_first",
         split_special_tokens: bool = False,
     ) -> list[Encoding]:
-        """`encode` for many texts, on several threads."""
+        """`encode` for many texts; on several threads, except by Google's rules."""
         if pairs is not None and len(pairs) != len(texts):
             raise DataError(f"{len(texts)} texts came with {len(pairs)} pairs; give one for each")
-        columns = [self._pieces(texts, split_special_tokens)]
+        columns = [self._cutter.pieces(texts, split_special_tokens)]
         if pairs is not None:
-            columns.append(self._pieces(pairs, split_special_tokens))
+            columns.append(self._cutter.pieces(pairs, split_special_tokens))
         rows: Iterable[Sequence[Pieces]] = zip(*columns, strict=True)
         if max_length is not None:
             rows = (truncate(row, max_length, truncation) for row in rows)
@@ -157,7 +183,9 @@ class Tokenizer:
         if step < 1:
             raise ConfigError(f"step ({step}) must be at least 1 wordpiece")
         texts = [text] if pair is None else [text, pair]
-        *question, document = (self._pieces([each], split_special_tokens)[0] for each in texts)
+        *question, document = (
+            self._cutter.pieces([each], split_special_tokens)[0] for each in texts
+        )
         width = room(max_length, len(texts)) - sum(map(len, question))
         if width < 1:
             raise DataError(
@@ -170,7 +198,11 @@ class Tokenizer:
 
     def wordpieces(self, text: str) -> list[str]:
         """The wordpieces of a text, without [CLS] and [SEP]; special tokens are recognised."""
-        return self._pieces([text], False)[0].tokens
+        return self._cutter.pieces([text], False)[0].tokens
+
+    def words(self, text: str) -> list[str]:
+        """The words and punctuation marks of a text, normalised, before they are cut to pieces."""
+        return self._cutter.words(text)
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Text from ids: pieces joined to words, and no blank before punctuation.
@@ -184,7 +216,7 @@ class Tokenizer:
                 raise DataError(
                     f"id {index} is outside the vocabulary of {self.vocab_size:,} wordpieces"
                 )
-        text: str = self._engine.decode(ids, skip_special_tokens=skip_special_tokens)
+        text: str = self._files.engine.decode(ids, skip_special_tokens=skip_special_tokens)
         return text
 
     @property
@@ -213,48 +245,29 @@ class Tokenizer:
 
     @cached_property
     def _corpus(self) -> ChunkCache:
-        return ChunkCache(self._plain_engine, lowercase=self.lowercase, dtype=self.ids_dtype)
+        return self._cutter.corpus(self.ids_dtype)
 
     @cached_property
-    def _plain_engine(self) -> Engine:
-        """An engine that sees no special tokens in text: its own option, not a call's."""
-        engine = Engine.from_str(self._engine.to_str())
-        engine.encode_special_tokens = True
-        return engine
-
-    def _pieces(self, texts: Sequence[Text], split_special_tokens: bool) -> list[Pieces]:
-        engine = self._plain_engine if split_special_tokens else self._engine
-        pieces: dict[int, Pieces] = {}
-        for is_split in (False, True):
-            places = [i for i, text in enumerate(texts) if isinstance(text, str) != is_split]
-            found = _run(engine, [texts[i] for i in places], is_split)
-            pieces |= zip(places, map(Pieces.from_engine, found), strict=True)
-        return [pieces[i] for i in range(len(texts))]
+    def _cutter(self) -> EnginePieces | GooglePieces:
+        if self.normalization == "huggingface":
+            return EnginePieces(self._files.engine)
+        return GooglePieces(
+            self.vocabulary, lowercase=self.lowercase, special_tokens=self._files.special_tokens
+        )
 
     def _assemble(self, texts: Sequence[Pieces]) -> Encoding:
         return assemble(texts, (self.cls_id, "[CLS]"), (self.sep_id, "[SEP]"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._engine.to_str(), self.vocabulary, self.max_length)
+        files = self._files
+        others = (files.vocabulary, files.max_length, files.normalization, files.unicode_version)
+        return _restore, (type(self), files.engine.to_str(), *others)
 
     def __repr__(self) -> str:
         case = "uncased" if self.lowercase else "cased"
-        return f"Tokenizer({self.vocab_size:,} wordpieces, {case})"
+        rules = ", Google's rules" if self.normalization == "google" else ""
+        return f"Tokenizer({self.vocab_size:,} wordpieces, {case}{rules})"
 
 
-def _run(engine: Engine, texts: Sequence[Text], is_split: bool) -> list[Any]:
-    options = {"is_pretokenized": is_split, "add_special_tokens": False}
-    try:
-        rows = [list(text) for text in texts] if is_split else texts
-        if len(rows) == 1:
-            return [engine.encode(rows[0], **options)]  # starts no threads
-        found: list[Any] = engine.encode_batch(rows, **options) if rows else []
-    except TypeError:
-        raise DataError(f"{NOT_TEXT}, or a list of such words") from None
-    return found
-
-
-def _restore(
-    kind: type[Tokenizer], engine: str, vocabulary: Vocabulary, max_length: int | None
-) -> Tokenizer:
-    return kind(Engine.from_str(engine), vocabulary, max_length=max_length)
+def _restore(kind: type[Tokenizer], engine: str, *others: Any) -> Tokenizer:
+    return kind(TokenizerFiles(Engine.from_str(engine), *others))

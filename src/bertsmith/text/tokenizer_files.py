@@ -5,23 +5,29 @@ tokenizer.json       the engine's own form: vocabulary, normalisation, special t
 tokenizer_config.json   what `transformers` reads first: do_lower_case and the names of the tokens
 
 The engine is the `tokenizers` package: BERT's clean-up, white space and punctuation splitting and
-WordPiece, as Hugging Face's fast BERT tokenizer composes them.
+WordPiece, as Hugging Face's fast BERT tokenizer composes them. A tokenizer by Google's rules has
+the same files, so that others open them, and says so in tokenizer_config.json under `bertsmith`.
 """
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
 from bertsmith.atomic import atomic_folder
-from bertsmith.errors import CheckpointError
+from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.text.vocabulary import CONTINUATION, SPECIAL_TOKENS, Vocabulary
+
+Normalization = Literal["huggingface", "google"]
+"""Whose rules turn a text into words."""
 
 VOCAB_FILE = "vocab.txt"
 ENGINE_FILE = "tokenizer.json"
@@ -35,25 +41,61 @@ _SETTINGS = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+# Our own object in tokenizer_config.json; `transformers` passes over keys that it does not know.
+_OURS = "bertsmith"
 # `transformers` writes 10^30 where no length is known.
 _NO_LENGTH = 2**31
 
 
-def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Vocabulary, int | None]:
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """What the files of a tokenizer hold."""
+
+    engine: Engine
+    vocabulary: Vocabulary
+    max_length: int | None = None
+    """Where texts are cut; a vocabulary without a model has none."""
+    normalization: Normalization = "huggingface"
+    unicode_version: str | None = None
+    """The version of Python's Unicode tables when Google's rules were chosen; otherwise None."""
+
+    def __post_init__(self) -> None:
+        if self.normalization not in get_args(Normalization):
+            raise ConfigError(
+                f"normalization ({self.normalization!r}) must be one of "
+                f"{', '.join(get_args(Normalization))}"
+            )
+        version = self.unicode_version or unicodedata.unidata_version
+        is_google = self.normalization == "google"
+        object.__setattr__(self, "unicode_version", version if is_google else None)
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The tokens that are recognised in text."""
+        added = self.engine.get_added_tokens_decoder().values()
+        return [token.content for token in added if token.special]
+
+
+def read_tokenizer_files(
+    path: Path, lowercase: bool | None = None, normalization: Normalization | None = None
+) -> TokenizerFiles:
     """Open a vocab.txt, a tokenizer.json or a folder that holds one of them.
 
-    Gives the engine, the vocabulary and, where it is stored, the length at which texts are cut.
-
     Settings in the tokenizer_config.json beside it count before those in tokenizer.json, as in
-    `transformers`. Where neither says whether the vocabulary is cased, its entries do.
+    `transformers`. Where neither says whether the vocabulary is cased, its entries do. A folder
+    that was written with other Unicode tables opens like any other: the tables are the
+    interpreter's and cannot be chosen, and they differ in the newest characters alone.
 
     Args:
         path: the file or folder.
         lowercase: in place of what is stored.
+        normalization: in place of what is stored.
 
     Raises:
         CheckpointError: a file is missing, damaged or no BERT tokenizer, or an uncased tokenizer
-            is asked of a vocabulary with upper-case entries.
+            is asked of a vocabulary with upper-case entries, or Google's rules of settings that
+            it does not have.
+        ConfigError: `normalization` is unknown.
     """
     file = _find(path)
     config_file = file.parent / CONFIG_FILE
@@ -75,7 +117,12 @@ def read_engine(path: Path, lowercase: bool | None = None) -> tuple[Engine, Voca
             "opened as uncased, which never finds them; open it with lowercase=False, or set "
             f"do_lower_case to false in {CONFIG_FILE}"
         )
-    return engine, vocabulary, _max_length(config, config_file)
+    stored, unicode_version = _our_settings(config, config_file)
+    normalization = stored if normalization is None else normalization
+    if normalization == "google":
+        _check_googles(engine, file)
+    max_length = _max_length(config, config_file)
+    return TokenizerFiles(engine, vocabulary, max_length, normalization, unicode_version)
 
 
 def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
@@ -93,28 +140,31 @@ def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
     return engine
 
 
-def write_tokenizer_files(
-    folder: Path, engine: Engine, vocabulary: Vocabulary, max_length: int | None
-) -> None:
-    """Write the three files; `transformers.AutoTokenizer` opens them with equal ids.
+def write_tokenizer_files(folder: Path, files: TokenizerFiles) -> None:
+    """Write the three files.
 
-    `max_length` is where texts are cut, here and elsewhere; a vocabulary without a model has none.
+    `transformers.AutoTokenizer` opens them, by its own rules; with "huggingface" the ids are equal.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    normalizer = engine.normalizer
-    config = {
+    normalizer = files.engine.normalizer
+    config: dict[str, Any] = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": normalizer.lowercase,
         "strip_accents": normalizer.strip_accents,
         "tokenize_chinese_chars": normalizer.handle_chinese_chars,
-        **({} if max_length is None else {"model_max_length": max_length}),
+        **({} if files.max_length is None else {"model_max_length": files.max_length}),
         **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
     }
+    if files.normalization != "huggingface":
+        config[_OURS] = {
+            "normalization": files.normalization,
+            "unicode_version": files.unicode_version,
+        }
     with atomic_folder(folder) as partial:
-        (partial / VOCAB_FILE).write_bytes(vocabulary.to_bytes())
-        (partial / ENGINE_FILE).write_text(engine.to_str() + "\n", encoding="utf-8")
+        (partial / VOCAB_FILE).write_bytes(files.vocabulary.to_bytes())
+        (partial / ENGINE_FILE).write_text(files.engine.to_str() + "\n", encoding="utf-8")
         (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -164,6 +214,39 @@ def _settings(values: Mapping[str, Any], file: Path) -> Mapping[str, bool | None
         if not isinstance(value, bool) and not (value is None and key == "strip_accents"):
             raise CheckpointError(f"{file}: {key} ({value!r}) must be true or false")
     return settings
+
+
+def _our_settings(values: Mapping[str, Any], file: Path) -> tuple[Normalization, str | None]:
+    """The stored normalization, and the version of Unicode that it was chosen with."""
+    ours = values.get(_OURS, {})
+    normalization = ours.get("normalization", "huggingface") if isinstance(ours, dict) else ours
+    version = ours.get("unicode_version") if isinstance(ours, dict) else None
+    if normalization not in get_args(Normalization):
+        raise CheckpointError(
+            f"{file}: {_OURS}.normalization ({normalization!r}) must be one of "
+            f"{', '.join(get_args(Normalization))}"
+        )
+    if version is not None and not isinstance(version, str):
+        raise CheckpointError(
+            f"{file}: {_OURS}.unicode_version ({version!r}) must be a version such as '14.0.0'"
+        )
+    return normalization, version
+
+
+def _check_googles(engine: Engine, file: Path) -> None:
+    """Refuse settings of normalisation that Google's script does not have."""
+    normalizer = engine.normalizer
+    settings = {
+        "strip_accents": normalizer.strip_accents in (None, normalizer.lowercase),
+        "tokenize_chinese_chars": normalizer.handle_chinese_chars,
+    }
+    for key, is_googles in settings.items():
+        if not is_googles:
+            raise CheckpointError(
+                f"{file} is stored with a {key} that Google's rules do not have: they strip "
+                "accents where they lower-case, and set Chinese characters apart; open it with "
+                "normalization='huggingface'"
+            )
 
 
 def _max_length(values: Mapping[str, Any], file: Path) -> int | None:

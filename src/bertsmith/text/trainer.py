@@ -18,7 +18,7 @@ from bertsmith.errors import ConfigError, DataError
 from bertsmith.text.merges import Merger
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import CONTINUATION, SPECIAL_TOKENS, Vocabulary
-from bertsmith.text.word_counts import WordCounts
+from bertsmith.text.word_counts import WordCounts, bert_words
 
 # Characters that together make up this share of the text have pieces of their own: some hundreds
 # for English, some thousands for Chinese. A word with a rarer one is [UNK].
@@ -94,7 +94,7 @@ def train_vocabulary(
             f"size ({size}) must be above the {len(SPECIAL_TOKENS)} special tokens and the "
             f"unused slots ({unused}) together, and these at least 0"
         )
-    counter = WordCounts(lowercase=not cased)
+    counter = WordCounts(bert_words(lowercase=not cased))
     for text in texts:
         counter.add(text)
     words = counter.words()

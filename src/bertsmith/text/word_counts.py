@@ -7,6 +7,7 @@ and split into words once for all its occurrences.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -19,23 +20,35 @@ _GATHERED_CHARACTERS = 2**26
 _MAX_WORDS = 2**21
 
 
+def bert_words(*, lowercase: bool) -> Callable[[str], Iterable[str]]:
+    """What gives the words of a text where there is no tokenizer yet."""
+    clean = BertNormalizer(lowercase=lowercase).normalize_str
+    split = BertPreTokenizer().pre_tokenize_str
+    return lambda text: (word for word, _ in split(clean(text)))
+
+
 class WordCounts:
     """How often each word, as BERT splits them, occurs in the texts added so far.
 
     While no more than `max_words` distinct words have come, the counts are exact and their order
     is of no matter. Beyond it the rarest words are dropped, those counted `dropped_up_to` times
     at most; such a word may come again, and then lacks what it had before.
+
+    Args:
+        words_of: the words of a text; no rule of it may look across white space.
+        max_words: how many distinct words are remembered.
     """
 
-    def __init__(self, *, lowercase: bool, max_words: int = _MAX_WORDS) -> None:
+    def __init__(
+        self, words_of: Callable[[str], Iterable[str]], *, max_words: int = _MAX_WORDS
+    ) -> None:
         self.num_texts = 0
         self.dropped_up_to = 0
         self._max_words = max_words
         self._chunks: Counter[str] = Counter()
         self._gathered = 0
         self._words: Counter[str] = Counter()
-        self._clean = BertNormalizer(lowercase=lowercase).normalize_str
-        self._split = BertPreTokenizer().pre_tokenize_str
+        self._words_of = words_of
 
     def add(self, text: str) -> None:
         """Count the words of one more text."""
@@ -55,7 +68,7 @@ class WordCounts:
         for chunk, count in self._chunks.items():
             by_count[count].append(chunk)
         for count, chunks in by_count.items():
-            for word, _ in self._split(self._clean(" ".join(chunks))):
+            for word in self._words_of(" ".join(chunks)):
                 self._words[word] += count
         self._chunks.clear()
         self._gathered = 0
