@@ -29,6 +29,7 @@ CONFINED = {
     "tokenizers": {"text"},
     "sentencex": {"data"},
     "gensim": {"demo"},
+    "scipy": {"metrics"},
     "sklearn": {"metrics"},
     "matplotlib": {"training"},
     "triton": {"ops"},

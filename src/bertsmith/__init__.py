@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bertsmith.data.prepare import prepare
     from bertsmith.data.shards import TokenizedCorpus
     from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
-    from bertsmith.export.huggingface import load_model, save_model
+    from bertsmith.export.model_folder import load_model, save_model
     from bertsmith.inference.fill_mask import fill_mask
     from bertsmith.inference.predictor import Predictor
     from bertsmith.text.tokenizer import Tokenizer
@@ -37,10 +37,10 @@ _HOMES = {
     "Tokenizer": "text.tokenizer",
     "fill_mask": "inference.fill_mask",
     "finetune": "training.finetuning",
-    "load_model": "export.huggingface",
+    "load_model": "export.model_folder",
     "prepare": "data.prepare",
     "pretrain": "training.pretraining",
-    "save_model": "export.huggingface",
+    "save_model": "export.model_folder",
     "train_vocabulary": "text.trainer",
 }
 

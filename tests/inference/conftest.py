@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bertsmith.config import BertConfig
-from bertsmith.export.huggingface import save_model
+from bertsmith.export.model_folder import save_model
 from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.next_sentence import NextSentence

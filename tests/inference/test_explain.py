@@ -10,7 +10,7 @@ import pytest
 
 from bertsmith.data.prepare import PrepareSettings, prepare
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError
-from bertsmith.export.huggingface import load_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.inference.explain import explain
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState

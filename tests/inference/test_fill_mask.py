@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 from bertsmith.errors import ConfigError, DataError
-from bertsmith.export.huggingface import LoadedModel, load_model
+from bertsmith.export.model_folder import LoadedModel, load_model
 from bertsmith.inference.fill_mask import fill_mask
 
 

@@ -6,7 +6,8 @@ CLONE is a clone of github.com/google-research/bert, of which nothing is copied.
 TensorFlow 1 and runs here on TensorFlow 2 (`pip install tensorflow-cpu`), in an environment beside
 the project's. All inputs are random, made here. The files go to `data/google/`:
 
-- `model.npz`: a small model's weights and inputs, every layer's output, losses and gradients.
+- `model.npz`: a small model's weights and inputs, every layer's output, losses and gradients; also
+  how its parameters would start.
 - `optimizer.npz`: a hundred steps of the optimizer under the schedule.
 - `corpus.npz`: a generated corpus in wordpieces.
 - `pretraining_data.json`: what create_pretraining_data.py makes of it.
@@ -89,6 +90,7 @@ def model_numbers(modeling: ModuleType, run_pretraining: ModuleType) -> dict[str
 
     config = modeling.BertConfig.from_dict(CONFIG)
     with tf.Graph().as_default(), session() as run:
+        tf.set_random_seed(1)
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
         model = modeling.BertModel(
             config=config,
@@ -123,6 +125,8 @@ def model_numbers(modeling: ModuleType, run_pretraining: ModuleType) -> dict[str
         variables = tf.trainable_variables()
         gradients = tf.gradients(masked_loss + next_loss, variables)
         names = [variable.op.name for variable in variables]
+        run.run(tf.global_variables_initializer())
+        initial = dict(zip(names, run.run(variables), strict=True))
         values = {
             name: (rng.normal(name.endswith("gamma"), 0.2, variable.shape)).astype(np.float32)
             for name, variable in zip(names, variables, strict=True)
@@ -134,6 +138,11 @@ def model_numbers(modeling: ModuleType, run_pretraining: ModuleType) -> dict[str
         **{f"weights/{name}": value for name, value in values.items()},
         **{f"outputs/{name}": value for name, value in found[0].items()},
         **{f"gradients/{name}": value for name, value in zip(names, found[1], strict=True)},
+        **{f"initial/{name}": value for name, value in initial.items() if value.ndim < 2},
+        "initial_quantiles": np.quantile(
+            np.concatenate([value.ravel() for value in initial.values() if value.ndim == 2]),
+            np.linspace(0, 1, 201),
+        ),
     }
 
 
@@ -141,8 +150,8 @@ def optimizer_numbers(optimization: ModuleType) -> dict[str, np.ndarray]:
     """Gradients that are given: of a loss that is their product with the variables.
 
     Google's graph does not say whether a step reads its learning rate before or after it counts
-    itself; TensorFlow 2.21 happens to count first. So the rate is read before the step, which is
-    what the code's comments describe, and given to it.
+    itself: TensorFlow 2.21 counts first with one kind of variable and last with the other. So the
+    rate is read before the step, which is what the code's comments describe, and given to it.
     """
     rng = np.random.default_rng(2)
     starts = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in VARIABLES.items()}

@@ -9,7 +9,7 @@ import pytest
 from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.tasks.model import BertForTasks
-from bertsmith.tasks.registry import build_task, task_names
+from bertsmith.tasks.registry import build_task, task_class, task_names
 
 OWN = """
 from bertsmith.tasks.next_sentence import NextSentence
@@ -44,7 +44,7 @@ def test_every_task_of_the_package_has_its_files_name() -> None:
     assert {"masked_lm", "next_sentence", "sequence_classification"} <= set(names)
     assert names == sorted(names)
     for name in names:
-        assert build_task(name).name == name
+        assert task_class(name).name == name
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,11 @@ def test_every_task_of_the_package_has_its_files_name() -> None:
 def test_an_unknown_name_is_explained(own_modules: Path, name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_task(name)
+
+
+def test_settings_that_a_task_needs_are_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"task\.labels is not set, and token_classification"):
+        build_task("token_classification")
 
 
 def test_settings_that_a_task_does_not_take_are_refused() -> None:

@@ -300,3 +300,51 @@ def test_scores_are_not_taken_for_labels(shared_data: Path) -> None:
     path = shared_data / "tasks" / "stsb" / "train.tsv"
     with pytest.raises(DataError, match=r"list them in task\.labels if they are names"):
         SequenceClassification().learn_labels(read_records(path))
+
+
+MOODS = [
+    {"text": "a good film .", "labels": ["good", "film"]},
+    {"text": "a good book .", "labels": ["good"]},
+    {"text": "a bad film .", "labels": ["film"]},
+    {"text": "a bad book .", "labels": []},
+    {"text": "a fine film .", "labels": ["film", "good"]},
+]
+
+
+def test_several_labels_of_one_text_are_learned_each_by_itself(tokenizer: Tokenizer) -> None:
+    torch.manual_seed(0)
+    task = SequenceClassification(multi_label=True, classifier_dropout=0.0)
+    assert task.learn_labels(records(MOODS)) == {"film": 3, "good": 3}
+    assert task.figure == "micro_f1"
+    again = build_task(task.name, **task.settings())
+    assert again.settings() == task.settings() | {"classifier_dropout": 0.0}
+    config = TINY.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = BertForTasks(config.replace(initializer_range=0.2), [task])
+    examples = list(task.examples(records(MOODS), tokenizer, max_length=16))
+    batches = ExampleBatches(examples, task.collate, batch_size=5, seed=1)
+    assert evaluate(model, batches.one_pass(), "cpu")["micro_f1"] < 1.0
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for loaded in itertools.islice(batches.batches(), 200):
+        logits = model(loaded.batch, loaded.targets)
+        model.losses(logits, loaded.targets)[task.name].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    figures = evaluate(model, batches.one_pass(), "cpu")
+    assert figures["micro_f1"] == figures["accuracy"] == 1.0
+    model.eval()
+    batch = Batch.from_sequences([example.input_ids for example in examples])
+    with torch.no_grad():
+        answers = task.predict(model(batch, {})[task.name], batch)
+    assert [set(answer["labels"]) for answer in answers] == [set(row["labels"]) for row in MOODS]
+
+
+def test_a_text_that_is_not_labelled_does_not_count_among_several() -> None:
+    task = SequenceClassification(labels=["a", "b"], multi_label=True)
+    targets = {"labels": torch.tensor([[1.0, 0.0], [torch.nan, torch.nan]])}
+    logits = torch.randn(2, 2, requires_grad=True)
+    loss = task.loss(logits, targets)
+    expected = -(logits[0, 0].sigmoid().log() + (1 - logits[0, 1].sigmoid()).log()) / 2
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[1].any()

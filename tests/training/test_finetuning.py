@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from bertsmith.config import BertConfig
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
-from bertsmith.export.huggingface import load_model, save_model
+from bertsmith.export.model_folder import load_model, save_model
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
 from bertsmith.tasks.masked_lm import MaskedLM

@@ -19,7 +19,7 @@ from tests.training.conftest import PIECES, write_recipe
 
 from bertsmith.data.prepare import prepare
 from bertsmith.errors import CheckpointError, ConfigError, DataError
-from bertsmith.export.huggingface import load_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import Vocabulary

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a JSON object for each word."""
-    from bertsmith.export.huggingface import load_model
+    from bertsmith.export.model_folder import load_model
     from bertsmith.inference.fill_mask import fill_mask
 
     loaded = load_model(args.model)

@@ -17,7 +17,7 @@ from typing import Any
 from bertsmith.data.prepare import prepare
 from bertsmith.demo.text import DemoText, write_demo_text
 from bertsmith.errors import ConfigError
-from bertsmith.export.huggingface import load_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.inference.fill_mask import Candidate, fill_mask
 from bertsmith.inference.predictor import Predictor
 from bertsmith.text.notation import in_gnmt_notation

@@ -8,7 +8,7 @@ from bertsmith.data.columns import labelled
 from bertsmith.data.example_batches import ExampleBatches
 from bertsmith.data.layout import Layout
 from bertsmith.data.records import read_records
-from bertsmith.export.huggingface import load_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.inference.predictor import record_task, remembered_layout
 from bertsmith.training.evaluation import evaluate
 from bertsmith.training.parallelize import choose_device

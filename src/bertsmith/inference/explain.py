@@ -9,7 +9,7 @@ from typing import Any
 
 from bertsmith.data.corpus_report import describe
 from bertsmith.errors import CheckpointError, ConfigError
-from bertsmith.export.huggingface import load_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
 from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe

@@ -15,7 +15,7 @@ from bertsmith.data.example_batches import pack_examples
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
-from bertsmith.export.huggingface import load_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer

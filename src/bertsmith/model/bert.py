@@ -27,6 +27,8 @@ class BertOutput(NamedTuple):
     """(T, H): the last layer's vector of each token."""
     pooled_output: Tensor | None
     """(B, H): the vector of each sequence; None for a model without pooler."""
+    all_hidden_states: tuple[Tensor, ...] | None = None
+    """(T, H) each: the embeddings, then every layer's output; None where not asked for."""
 
 
 class Bert(nn.Module):
@@ -48,8 +50,12 @@ class Bert(nn.Module):
         self.pooler = Pooler(config) if with_pooler else None
         initialize(self, config.initializer_range)
 
-    def forward(self, batch: Batch) -> BertOutput:
+    def forward(self, batch: Batch, *, all_hidden_states: bool = False) -> BertOutput:
         """Encode a batch.
+
+        Args:
+            batch: packed sequences.
+            all_hidden_states: keep what every layer says, not only the last.
 
         Raises:
             DataError: when a sequence may be longer than the model has positions.
@@ -62,11 +68,14 @@ class Bert(nn.Module):
             )
         padded = self._rounded_up(batch)
         layout = RaggedLayout(padded.cu_seqlens, padded.max_seqlen)
-        hidden_states = self.encoder(self.embeddings(padded), layout)[: batch.num_tokens]
+        collected: list[Tensor] | None = [] if all_hidden_states else None
+        hidden_states = self.encoder(self.embeddings(padded), layout, collected)
+        hidden_states = hidden_states[: batch.num_tokens]
         pooled_output = None
         if self.pooler is not None:
             pooled_output = self.pooler(hidden_states, batch.cls_positions)
-        return BertOutput(hidden_states, pooled_output)
+        kept = None if collected is None else tuple(x[: batch.num_tokens] for x in collected)
+        return BertOutput(hidden_states, pooled_output, kept)
 
     def _rounded_up(self, batch: Batch) -> Batch:
         """On a CPU, a batch of one of few sizes, at most an eighth larger.

@@ -49,11 +49,23 @@ class Encoder(nn.Module):
         )
         self.gradient_checkpointing = False
 
-    def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
-        """(T, H) embeddings → (T, H) of the last layer."""
+    def forward(
+        self, hidden_states: Tensor, layout: RaggedLayout, collected: list[Tensor] | None = None
+    ) -> Tensor:
+        """(T, H) embeddings → (T, H) of the last layer.
+
+        Args:
+            hidden_states: the embeddings.
+            layout: of the batch.
+            collected: a list that the embeddings and then each layer's output are added to.
+        """
+        if collected is not None:
+            collected.append(hidden_states)
         for layer in self.layers:
             if self.gradient_checkpointing and self.training:
                 hidden_states = checkpoint(layer, hidden_states, layout, use_reentrant=False)
             else:
                 hidden_states = layer(hidden_states, layout)
+            if collected is not None:
+                collected.append(hidden_states)
         return hidden_states

@@ -74,6 +74,22 @@ class RaggedLayout:
         return packed
 
 
+def pad_rows(packed: Tensor, bounds: Tensor, fill: float) -> Tensor:
+    """Spread (T, ...) out to one row for each part, as long as the longest, the rest filled.
+
+    Args:
+        packed: the values.
+        bounds: (B + 1,), ascending from 0 to T; row b is `packed[bounds[b]:bounds[b + 1]]`.
+        fill: stands where a row has no value; it has no gradient.
+    """
+    lengths = bounds.diff()
+    places = torch.arange(int(lengths.max()), device=packed.device)
+    is_there = places < lengths[:, None]  # (B, S)
+    rows = (bounds[:-1, None] + places).clamp(max=len(packed) - 1).long()
+    is_there = is_there.view(*is_there.shape, *[1] * (packed.dim() - 1))
+    return packed[rows].masked_fill(~is_there, fill)
+
+
 class _Pad(torch.autograd.Function):
     """Rows to their slots. Its gradient is `_Unpad`, a copy; autograd's own would add up."""
 

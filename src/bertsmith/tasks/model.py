@@ -19,20 +19,28 @@ class BertForTasks(nn.Module):
 
     Args:
         config: sizes of the encoder.
-        tasks: what to learn; pre-training is `[MaskedLM(), NextSentence()]`.
+        tasks: what to learn; pre-training is `[MaskedLM(), NextSentence()]`; none for the
+            encoder alone.
+        with_pooler: whether there is a vector of the whole sequence; None: where a task reads it.
         attention: one of `bertsmith.ops.attention`.
     """
 
     def __init__(
-        self, config: BertConfig, tasks: Sequence[Task], *, attention: Attention = auto
+        self,
+        config: BertConfig,
+        tasks: Sequence[Task],
+        *,
+        with_pooler: bool | None = None,
+        attention: Attention = auto,
     ) -> None:
         super().__init__()
         names = [task.name for task in tasks]
-        if not names or len(set(names)) < len(names):
-            raise ConfigError(f"tasks ({names}) must name at least one task, each once")
+        if len(set(names)) < len(names):
+            raise ConfigError(f"tasks ({', '.join(names)}) must name each task once")
         self.config = config
         self.tasks = tuple(tasks)
-        with_pooler = any(task.needs_pooler for task in tasks)
+        if with_pooler is None:
+            with_pooler = any(task.needs_pooler for task in tasks)
         self.bert = Bert(config, with_pooler=with_pooler, attention=attention)
         self.heads = nn.ModuleDict({task.name: task.build_head(self.bert) for task in tasks})
 

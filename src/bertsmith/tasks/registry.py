@@ -49,13 +49,17 @@ def build_task(name: str, **settings: Any) -> Task:
         ConfigError: when there is no such task, or it does not take these settings.
     """
     found = task_class(name)
-    known = list(inspect.signature(found).parameters)
+    parameters = inspect.signature(found).parameters
+    known = list(parameters)
     for key in settings:
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
             names = ", ".join(f"task.{each}" for each in known) or "none"
             hint = f"did you mean task.{close[0]}?" if close else f"those of {name} are {names}"
             raise ConfigError(f"task.{key} is not a setting; {hint}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in settings:
+            raise ConfigError(f"task.{key} is not set, and {name} needs it")
     return found(**settings)
 
 

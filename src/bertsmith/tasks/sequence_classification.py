@@ -1,4 +1,4 @@
-"""One label for a text or for a pair of texts (paper, section 4.1 and figure 4 a and b).
+"""One label, or several, for a text or a pair of texts (paper, section 4.1, figure 4 a and b).
 
 Dimension key: `B` sequences, `H` hidden size, `C` labels.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertsmith.batch import Batch
 from bertsmith.data.columns import label_of, labelled, texts_of
@@ -21,27 +21,19 @@ from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.metrics.classification import ClassificationMetrics
+from bertsmith.metrics.multi_label import MultiLabelMetrics
 from bertsmith.model.bert import Bert, BertOutput
-from bertsmith.model.initialization import initialize
-from bertsmith.tasks.losses import mean_cross_entropy
-from bertsmith.tasks.task import Head, RecordTask, Targets
+from bertsmith.tasks.labels import checked_labels
+from bertsmith.tasks.linear_head import LinearHead, check_dropout
+from bertsmith.tasks.losses import mean_binary_cross_entropy, mean_cross_entropy
+from bertsmith.tasks.task import RecordTask, Targets
 from bertsmith.text.tokenizer import Tokenizer
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
-class SequenceClassificationHead(Head):
+class SequenceClassificationHead(LinearHead):
     """Dropout and a linear layer on the pooled output."""
-
-    def __init__(self, bert: Bert, num_labels: int, classifier_dropout: float | None) -> None:
-        super().__init__()
-        config = bert.config
-        # Google's code fixes 0.1 here; every published configuration says the same.
-        self.dropout = nn.Dropout(
-            config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout
-        )
-        self.classifier = nn.Linear(config.hidden_size, num_labels)
-        initialize(self, config.initializer_range)
 
     def forward(self, output: BertOutput, targets: Targets) -> Tensor:  # noqa: ARG002
         """(B, H) pooled output → (B, C)."""
@@ -52,8 +44,12 @@ class SequenceClassificationHead(Head):
 class SequenceClassification(RecordTask):
     """Targets: `labels` (B,), the label's place among the task's labels; -100 = no label.
 
+    With `multi_label` any number of labels may hold at once; the targets are (B, C) of 0.0 and 1.0,
+    NaN = not labelled, and each label is decided by itself.
+
     Args:
         labels: the names; None where `learn_labels` is to find them.
+        multi_label: a record's label is a list of labels.
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
         columns: of the training file, as the user named them (`text`, `pair`, `label`); a model
             remembers them for files like it.
@@ -73,22 +69,23 @@ class SequenceClassification(RecordTask):
         self,
         *,
         labels: Sequence[str | int] | None = None,
+        multi_label: bool = False,
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
     ) -> None:
-        if classifier_dropout is not None and not 0 <= classifier_dropout < 1:
-            raise ConfigError(
-                f"task.classifier_dropout ({classifier_dropout}) must be at least 0 and below 1"
-            )
+        check_dropout(classifier_dropout)
         self.classifier_dropout = classifier_dropout
+        self.multi_label = multi_label
+        if multi_label:
+            self.figure = "micro_f1"
         self.columns = Layout.from_settings(columns or {}).named
         self.pairs = pairs
         self.labels: list[str] | None = None
         self.num_truncated = 0
         """Texts or pairs cut to `max_length` so far."""
         if labels is not None:
-            self._set_labels([str(label) for label in labels])
+            self._set_labels(labels)
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
         """Look through the training records before any work is done on them.
@@ -103,14 +100,15 @@ class SequenceClassification(RecordTask):
                 do not make a classification.
         """
         counts: Counter[str] = Counter()
-        num_pairs = 0
+        num_records = num_pairs = 0
         for record in labelled(records):
-            label = _label_text(record)
-            if self.labels is not None:
-                self._index(label, record)
-            counts[label] += 1
+            for label in self._labels_of(record):
+                if self.labels is not None:
+                    self._index(label, record)
+                counts[label] += 1
+            num_records += 1
             num_pairs += texts_of(record)[1] is not None
-        if self.pairs is None and num_pairs in (0, counts.total()):
+        if self.pairs is None and num_pairs in (0, num_records):
             self.pairs = num_pairs > 0
         if self.labels is None:
             self._set_labels(_sorted_labels(counts))
@@ -132,13 +130,21 @@ class SequenceClassification(RecordTask):
             if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
                 self.num_truncated += 1
             has_label = label_of(record) is not None
-            target = self._index(_label_text(record), record) if has_label else None
+            target = self._target(record) if has_label else None
             # Arrays, since lists of numbers take eight times the memory.
             ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
             yield Example(ids, segment_ids, target)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        """`labels` (B,)."""
+        """`labels` (B,), or (B, C) with `multi_label`."""
+        if self.multi_label:
+            rows = torch.zeros(len(examples), len(self._known_labels()))
+            for row, example in zip(rows, examples, strict=True):
+                if example.target is None:
+                    row.fill_(torch.nan)
+                else:
+                    row[example.target] = 1.0
+            return {"labels": rows}
         labels = [-100 if example.target is None else example.target for example in examples]
         return {"labels": torch.tensor(labels)}
 
@@ -147,16 +153,31 @@ class SequenceClassification(RecordTask):
         return SequenceClassificationHead(bert, len(self._known_labels()), self.classifier_dropout)
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
-        """Mean cross-entropy over the records."""
+        """Mean cross-entropy over the records, or, binary, over records and labels."""
+        if self.multi_label:
+            return mean_binary_cross_entropy(logits, targets["labels"])
         return mean_cross_entropy(logits, targets["labels"])
 
-    def metrics(self) -> ClassificationMetrics:
-        """Accuracy, F1 and others; see `ClassificationMetrics`."""
+    def metrics(self) -> ClassificationMetrics | MultiLabelMetrics:
+        """Accuracy, F1 and others; see `ClassificationMetrics` and `MultiLabelMetrics`."""
+        if self.multi_label:
+            return MultiLabelMetrics()
         return ClassificationMetrics(len(self._known_labels()))
 
     def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
-        """The likeliest `label`, its `probability`, and the `probabilities` of all."""
+        """The likeliest `label`, its `probability`, and the `probabilities` of all.
+
+        With `multi_label` the `labels` that are likelier than not, and the `probabilities`.
+        """
         labels = self._known_labels()
+        if self.multi_label:
+            rows = [
+                dict(zip(labels, row, strict=True)) for row in logits.float().sigmoid().tolist()
+            ]
+            return [
+                {"labels": [x for x in labels if row[x] > 0.5], "probabilities": row}
+                for row in rows
+            ]
         answers = []
         for row in logits.float().softmax(-1).tolist():
             probabilities = dict(zip(labels, row, strict=True))
@@ -175,17 +196,15 @@ class SequenceClassification(RecordTask):
         settings: dict[str, Any] = {"labels": self._known_labels(), "columns": self.columns}
         if self.classifier_dropout is not None:
             settings["classifier_dropout"] = self.classifier_dropout
+        if self.multi_label:
+            settings["multi_label"] = True
         if self.pairs is not None:
             settings["pairs"] = self.pairs
         return {key: value for key, value in settings.items() if value != {}}
 
-    def _set_labels(self, labels: list[str]) -> None:
-        if len(set(labels)) < len(labels) or len(labels) < 2:
-            raise ConfigError(
-                f"task.labels ({', '.join(labels)}) must name at least two labels, each once"
-            )
-        self.labels = labels
-        self._indices = {label: index for index, label in enumerate(labels)}
+    def _set_labels(self, labels: Sequence[str | int]) -> None:
+        self.labels = checked_labels(labels)
+        self._indices = {label: index for index, label in enumerate(self.labels)}
 
     def _check_pair(self, pair: str | None, record: Record) -> None:
         if self.pairs and pair is None:
@@ -206,6 +225,17 @@ class SequenceClassification(RecordTask):
             )
         return self.labels
 
+    def _labels_of(self, record: Record) -> list[str]:
+        label = label_of(record)
+        if self.multi_label:
+            labels = label if isinstance(label, list) else [label]
+            return list(dict.fromkeys(_label_text(each, record) for each in labels))
+        return [_label_text(label, record)]
+
+    def _target(self, record: Record) -> int | list[int]:
+        indices = [self._index(label, record) for label in self._labels_of(record)]
+        return indices if self.multi_label else indices[0]
+
     def _index(self, label: str, record: Record) -> int:
         labels = self._known_labels()
         if label not in self._indices:
@@ -220,9 +250,8 @@ class SequenceClassification(RecordTask):
 TASK = SequenceClassification
 
 
-def _label_text(record: Record) -> str:
+def _label_text(label: Any, record: Record) -> str:
     """A label as text; JSON's 1, 1.0 and "1" are the same label."""
-    label = label_of(record)
     if isinstance(label, bool):
         return str(label).lower()
     if isinstance(label, float) and label.is_integer():
@@ -230,7 +259,8 @@ def _label_text(record: Record) -> str:
     if not isinstance(label, str | int | float):
         kind = "a list" if isinstance(label, list) else "an object"
         raise DataError(
-            f"{record.location}: the label is {kind}; it must be one text or whole number"
+            f"{record.location}: the label is {kind}; it must be one text or whole number (a list "
+            "of them needs task.multi_label=true)"
         )
     return str(label)
 

@@ -41,7 +41,7 @@ class Task(ABC):
     needs_pooler: ClassVar[bool]
     """Whether the head reads the vector of the whole sequence."""
     target: ClassVar[str]
-    """The key of the labels among a batch's targets; -100 is a label that does not count."""
+    """The key of the labels among a batch's targets; -100, or NaN, is one that does not count."""
 
     @abstractmethod
     def build_head(self, bert: Bert) -> Head:
@@ -55,11 +55,19 @@ class Task(ABC):
     def metrics(self) -> Accumulator:
         """Fresh accumulators."""
 
+    def rows(self, logits: Tensor, targets: Targets) -> Tensor:  # noqa: ARG002
+        """The logits with a row for each label of `target`: what metrics are computed from."""
+        return logits
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments that build this task again; they are saved with the model."""
+        return {}
+
 
 class RecordTask(Task):
     """A task that is learned from labelled records."""
 
-    figure: ClassVar[str]
+    figure: str
     """Which of its metrics says that a model is better than another; higher is better."""
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:  # noqa: ARG002
@@ -79,7 +87,3 @@ class RecordTask(Task):
     @abstractmethod
     def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
         """Turn logits into one JSON-ready answer for each sequence."""
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Keyword arguments that build this task again; they are saved with the model."""

@@ -24,6 +24,7 @@ class EnginePieces:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lowercase: bool = engine.normalizer.lowercase
+        self.max_word_characters: int = engine.model.max_input_chars_per_word
 
     @cached_property
     def _plain_engine(self) -> Engine:

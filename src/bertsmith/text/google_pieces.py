@@ -19,8 +19,6 @@ from bertsmith.text.encoding import Pieces, Text
 from bertsmith.text.google_words import Word, google_words
 from bertsmith.text.vocabulary import CONTINUATION, Vocabulary
 
-# A longer word is [UNK]. Hugging Face's tokenizer has 100.
-_MAX_WORD_CHARACTERS = 200
 # Controls at which str.split() splits are deleted by Google and join their neighbours.
 _CHUNK = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")
 # About 50 MB of lists.
@@ -39,6 +37,9 @@ class GooglePieces:
         special_tokens: those that can be recognised in text, such as [MASK].
     """
 
+    # A longer word is [UNK]. Hugging Face's tokenizer has 100.
+    max_word_characters = 200
+
     def __init__(
         self, vocabulary: Vocabulary, *, lowercase: bool, special_tokens: Iterable[str]
     ) -> None:
@@ -46,7 +47,7 @@ class GooglePieces:
         self._model = WordPiece(
             vocabulary.to_dict(),
             unk_token="[UNK]",  # noqa: S106 (no password)
-            max_input_chars_per_word=_MAX_WORD_CHARACTERS,
+            max_input_chars_per_word=self.max_word_characters,
         )
         longest_first = sorted(special_tokens, key=len, reverse=True)
         self._special = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")

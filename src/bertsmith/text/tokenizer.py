@@ -28,6 +28,7 @@ from bertsmith.text.tokenizer_files import (
     TokenizerFiles,
     build_engine,
     read_tokenizer_files,
+    with_vocabulary,
     write_tokenizer_files,
 )
 from bertsmith.text.vocabulary import Vocabulary
@@ -97,6 +98,10 @@ class Tokenizer:
     def with_max_length(self, max_length: int | None) -> Self:
         """The same tokenizer for a model that reads another length."""
         return type(self)(dataclasses.replace(self._files, max_length=max_length))
+
+    def with_vocabulary(self, vocabulary: Vocabulary) -> Self:
+        """The same rules over other wordpieces; `max_length` stays too."""
+        return type(self)(with_vocabulary(self._files, vocabulary))
 
     def limit(self, positions: int) -> int:
         """Where texts are cut for a model with this many positions."""
@@ -242,6 +247,11 @@ class Tokenizer:
             many ids each text has (0 for a text of white space).
         """
         return self._corpus.flat_ids(texts)
+
+    @property
+    def max_word_characters(self) -> int:
+        """The longest word that is cut to pieces; a longer one is [UNK]."""
+        return self._cutter.max_word_characters
 
     @cached_property
     def _corpus(self) -> ChunkCache:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -140,6 +140,16 @@ def build_engine(vocabulary: Vocabulary, *, lowercase: bool) -> Engine:
     return engine
 
 
+def with_vocabulary(files: TokenizerFiles, vocabulary: Vocabulary) -> TokenizerFiles:
+    """The same settings and added tokens over other wordpieces."""
+    values = json.loads(files.engine.to_str())
+    values["model"]["vocab"] = vocabulary.to_dict()
+    values["added_tokens"] = [
+        token for token in values["added_tokens"] if token["content"] in vocabulary
+    ]
+    return replace(files, engine=Engine.from_str(json.dumps(values)), vocabulary=vocabulary)
+
+
 def write_tokenizer_files(folder: Path, files: TokenizerFiles) -> None:
     """Write the three files.
 
@@ -219,8 +229,10 @@ def _settings(values: Mapping[str, Any], file: Path) -> Mapping[str, bool | None
 def _our_settings(values: Mapping[str, Any], file: Path) -> tuple[Normalization, str | None]:
     """The stored normalization, and the version of Unicode that it was chosen with."""
     ours = values.get(_OURS, {})
-    normalization = ours.get("normalization", "huggingface") if isinstance(ours, dict) else ours
-    version = ours.get("unicode_version") if isinstance(ours, dict) else None
+    if not isinstance(ours, dict):
+        raise CheckpointError(f"{file}: {_OURS} ({ours!r}) must be an object of our settings")
+    normalization = ours.get("normalization", "huggingface")
+    version = ours.get("unicode_version")
     if normalization not in get_args(Normalization):
         raise CheckpointError(
             f"{file}: {_OURS}.normalization ({normalization!r}) must be one of "

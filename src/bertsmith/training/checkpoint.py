@@ -24,7 +24,8 @@ from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError
-from bertsmith.export.huggingface import load_weights, write_model_files, write_safetensors
+from bertsmith.export.model_folder import load_weights, write_model_files
+from bertsmith.export.weight_files import write_safetensors
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state

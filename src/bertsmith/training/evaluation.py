@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bertsmith.data.loader import LoadedBatch
 from bertsmith.errors import DataError
+from bertsmith.tasks.losses import is_scored
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.parallelize import precision_context
 
@@ -49,8 +50,8 @@ def evaluate(
                 losses = model.losses(logits, targets)
             for task in model.tasks:
                 labels = targets[task.target]
-                metrics[task.name].update(logits[task.name], labels)
-                count = (labels != -100).sum().double()
+                metrics[task.name].update(task.rows(logits[task.name], targets), labels)
+                count = is_scored(labels).sum().double()
                 share = torch.stack([losses[task.name].double() * count, count])
                 sums[task.name] = sums[task.name] + share if task.name in sums else share
     finally:

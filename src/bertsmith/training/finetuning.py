@@ -16,7 +16,8 @@ from bertsmith.data.example_batches import ExampleBatches
 from bertsmith.data.layout import Layout
 from bertsmith.data.records import read_records
 from bertsmith.errors import ConfigError
-from bertsmith.export.huggingface import LoadReport, load_pretrained
+from bertsmith.export.load_report import LoadReport
+from bertsmith.export.model_folder import load_pretrained
 from bertsmith.ops.attention import get_attention
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.task import RecordTask

@@ -13,7 +13,7 @@ from bertsmith.data.masking import Masking
 from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.data.wordpiece_ids import WordpieceIds
 from bertsmith.errors import CheckpointError, ConfigError
-from bertsmith.export.huggingface import load_pretrained
+from bertsmith.export.model_folder import load_pretrained
 from bertsmith.ops.attention import get_attention
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task, task_class

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from bertsmith.atomic import write_atomically
 from bertsmith.errors import ConfigError
-from bertsmith.export.huggingface import load_weights, save_model
+from bertsmith.export.model_folder import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState

@@ -271,7 +271,7 @@ class Trainer:
         figures = {"loss": sum(means.values())}
         for task in self.model.tasks:
             accumulator = task.metrics()
-            accumulator.update(logits[task.name], targets[task.target])
+            accumulator.update(task.rows(logits[task.name], targets), targets[task.target])
             computed = accumulator.compute()
             computed.pop("majority_accuracy", None)  # of the data, not of the model
             figures |= {k: v for k, v in computed.items() if k.endswith("accuracy")}

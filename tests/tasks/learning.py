@@ -1,0 +1,42 @@
+"""A tiny BERT that is taught a batch until it knows it."""
+
+from __future__ import annotations
+
+import torch
+
+from bertsmith.batch import Batch
+from bertsmith.config import BertConfig
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.task import Targets, Task
+
+CONFIG = BertConfig(
+    vocab_size=20,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=64,
+    max_position_embeddings=16,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    initializer_range=0.2,
+)
+
+
+def learn(task: Task, batch: Batch, targets: Targets, steps: int = 150) -> dict[str, float]:
+    """The figures after so many steps, all of them on this batch; `before` is the first loss."""
+    torch.manual_seed(0)
+    model = BertForTasks(CONFIG, [task])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(steps):
+        logits = model(batch, targets)
+        loss = model.losses(logits, targets)[task.name]
+        losses.append(float(loss.detach()))
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+    metrics = task.metrics()
+    logits = model(batch, targets)[task.name].detach()
+    metrics.update(task.rows(logits, targets), targets[task.target])
+    return {"before": losses[0], "after": losses[-1]} | metrics.compute()
