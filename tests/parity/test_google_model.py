@@ -1,4 +1,4 @@
-"""The model, its heads, losses and gradients against Google's modeling.py and run_pretraining.py.
+"""The model, its start, heads, losses and gradients against modeling.py and run_pretraining.py.
 
 `make_google_golden.py` made the numbers: three layers, random weights, four sequences of 16, 11, 7
 and 3 wordpieces, which Google's code pads and ours packs. Google's activation is the tanh form.
