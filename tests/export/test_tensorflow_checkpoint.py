@@ -358,6 +358,34 @@ def test_links_in_an_archive_are_files(tmp_path: Path, copy: Path) -> None:
         read_tensorflow_checkpoint(archive)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_of_another_compression_is_refused(tmp_path: Path, compression: int) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", compression) as file:
+        file.write(PRETRAINED / "bert_model.ckpt.index", "bert_model.ckpt.index")
+    with pytest.raises(CheckpointError, match=r"a.zip: bert_model.ckpt.index is compressed in a"):
+        read_tensorflow_checkpoint(archive)
+
+
+@pytest.mark.parametrize("kept", [100, -1])
+def test_a_zip_that_was_cut_short_is_called_so(tmp_path: Path, kept: int) -> None:
+    archive = pack(PRETRAINED, tmp_path / "a.zip")
+    archive.write_bytes(archive.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match=r"a.zip is neither .* nor a zip"):
+        read_tensorflow_checkpoint(archive)
+
+
+def test_a_damaged_zip_counts_as_a_checkpoint_so_that_it_can_be_called_damaged(
+    tmp_path: Path,
+) -> None:
+    archive = pack(PRETRAINED, tmp_path / "a.zip")
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace(b"PK\1\2", b"PK\1\3"))
+    assert is_tensorflow_checkpoint(archive)
+    with pytest.raises(CheckpointError, match=r"a.zip is damaged"):
+        read_tensorflow_checkpoint(archive)
+
+
 def test_an_archive_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("notes.txt", "hello")
@@ -368,13 +396,14 @@ def test_an_archive_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
 @settings(
     max_examples=60, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(place=st.floats(0, 1), byte=st.integers(1, 255))
+@given(place=st.floats(0, 1), byte=st.integers(1, 255), is_directory=st.booleans())
 def test_a_damaged_archive_gives_an_error_or_the_right_values(
-    tmp_path: Path, place: float, byte: int
+    tmp_path: Path, place: float, byte: int, is_directory: bool
 ) -> None:
     archive = pack(PRETRAINED, tmp_path / "a.zip")
     data = bytearray(archive.read_bytes())
-    data[int(place * (len(data) - 1))] ^= byte
+    start = data.index(b"PK\1\2") if is_directory else 0
+    data[start + int(place * (len(data) - 1 - start))] ^= byte
     archive.write_bytes(data)
     is_tensorflow_checkpoint(archive)
     try:

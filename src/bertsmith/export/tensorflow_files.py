@@ -12,7 +12,6 @@ import re
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,16 +45,19 @@ class CheckpointFiles:
 
 
 def is_tensorflow_checkpoint(path: str | Path) -> bool:
-    """Whether a path is a checkpoint's prefix, one of its files, or a folder or zip with one."""
+    """Whether a path is a checkpoint's prefix, one of its files, or a folder or zip with one.
+
+    A damaged file called .zip counts as one, so that reading it says what is wrong.
+    """
     path = Path(path)
     if path.is_dir():
         return any(path.glob("*.index"))
     if zipfile.is_zipfile(path):
         try:
-            with zipfile.ZipFile(path) as archive:
+            with _archive(path) as archive:
                 return bool(_indexes(map(PurePosixPath, archive.namelist())))
-        except (zipfile.BadZipFile, OSError):
-            return False
+        except CheckpointError:
+            return path.suffix == ".zip"
     return _index_of(_prefix_of(path)).is_file()
 
 
@@ -98,6 +100,11 @@ def _files(
     else:
         prefix = _prefix_of(source)
         if not _index_of(prefix).is_file():
+            if source.is_file():
+                raise CheckpointError(
+                    f"{source} is neither of a TensorFlow checkpoint nor a zip with one; unpack "
+                    "archives of other kinds and give the folder"
+                )
             raise CheckpointError(
                 f"{_index_of(prefix)} does not exist; a TensorFlow checkpoint is NAME.index and "
                 "NAME.data-00000-of-00001, and is named by what they have in common"
@@ -150,27 +157,37 @@ def _only(indexes: list[AnyPath], source: Path) -> AnyPath:
     return indexes[0]
 
 
-def _unpack(source: Path, folder: Path) -> tuple[str, ...]:
-    """Unpack the checkpoint's files into a folder, by their last names; gives what it is called."""
+@contextmanager
+def _archive(source: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; whatever turns out to be wrong with it in the block is one kind of error."""
     try:
         with zipfile.ZipFile(source) as archive:
-            members = {
-                PurePosixPath(member.filename): member
-                for member in archive.infolist()
-                if not member.is_dir()
-            }
-            prefix = _prefix_of_member(members, source)
-            wanted = [path for path in members if _belongs(path, prefix)]
-            _check_sizes({path: members[path] for path in wanted}, source, folder)
-            for path in wanted:
-                with archive.open(members[path]) as packed, (folder / path.name).open("wb") as file:
-                    shutil.copyfileobj(packed, file, 2**20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise CheckpointError(f"{source} cannot be unpacked: {error}") from None
+            yield archive
+    except CheckpointError:
+        raise
     except OSError as error:
+        raise CheckpointError(f"{source} cannot be unpacked: {error.strerror or error}") from None
+    except Exception as error:  # `zipfile` raises many kinds at damage, IndexError among them
         raise CheckpointError(
-            f"{source} cannot be unpacked into {folder.parent}: {error.strerror or error}"
+            f"{source} is damaged or not a zip that can be unpacked: {error}; copy it again from "
+            "its source"
         ) from None
+
+
+def _unpack(source: Path, folder: Path) -> tuple[str, ...]:
+    """Unpack the checkpoint's files into a folder, by their last names; gives what it is called."""
+    with _archive(source) as archive:
+        members = {
+            PurePosixPath(member.filename): member
+            for member in archive.infolist()
+            if not member.is_dir()
+        }
+        prefix = _prefix_of_member(members, source)
+        wanted = {path: member for path, member in members.items() if _belongs(path, prefix)}
+        _check_members(wanted, source, folder)
+        for path, member in wanted.items():
+            with archive.open(member) as packed, (folder / path.name).open("wb") as file:
+                shutil.copyfileobj(packed, file, 2**20)
     return prefix.name, prefix.parent.name, source.stem
 
 
@@ -194,10 +211,15 @@ def _belongs(path: PurePosixPath, prefix: PurePosixPath) -> bool:
     )
 
 
-def _check_sizes(
+def _check_members(
     members: Mapping[PurePosixPath, zipfile.ZipInfo], source: Path, folder: Path
 ) -> None:
     for path, member in members.items():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise CheckpointError(
+                f"{source}: {path} is compressed in a way (type {member.compress_type}) that no "
+                "published archive is; unpack it yourself and give the folder"
+            )
         limit = _MAX_BYTES.get(path.suffix, _MAX_DATA_BYTES)
         if member.file_size > min(limit, 2**20 + _MAX_RATIO * member.compress_size):
             raise CheckpointError(
