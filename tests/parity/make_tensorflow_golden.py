@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 import zipfile
@@ -138,7 +137,8 @@ def save_by_name(prefix: Path, arrays: Arrays, partitioner: Any = None) -> None:
         for name, array in arrays.items():
             tf1.get_variable(name, initializer=tf.constant(array), use_resource=False)
         if partitioner:
-            tf1.get_variable("in_parts", shape=(6, 4), partitioner=partitioner)
+            zeros = tf1.zeros_initializer()
+            tf1.get_variable("in_parts", (6, 4), initializer=zeros, partitioner=partitioner)
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver().save(session, str(prefix), write_meta_graph=False, write_state=False)
     write_values(prefix, arrays)
@@ -196,13 +196,12 @@ def write_model_files(folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
     folders = {
         name: folder / name
         for name in ("pretrained", "fine-tuned", "shards", "types", "model-garden")
     }
     for path in folders.values():
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
     for name in "pretrained", "fine-tuned", "shards", "model-garden":
         write_model_files(folders[name])
 
@@ -243,7 +242,9 @@ def main(folder: Path) -> None:
         save_by_name(Path(path) / "many", many)
         with zipfile.ZipFile(folder / "many.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(Path(path).glob("many.*[!z]")):
-                archive.write(file, file.name)
+                # A member without a date, so that every run gives the same bytes.
+                member = zipfile.ZipInfo(file.name)
+                archive.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ _BFLOAT16 = 14
 _VERSION = 1
 _MAX_RANK = 8
 _MAX_SHARDS = 99_999
+_MAX_NAME = 1000
 # The first byte of the keys under which the parts of a partitioned tensor stand.
 _SLICE_KEY = b"\0"
 
@@ -97,7 +98,8 @@ class TensorBundle:
         for key, message in table.items():
             if not key:
                 continue
-            name = key.decode("utf-8", "backslashreplace")
+            is_slice = key.startswith(_SLICE_KEY)
+            name = "a part of a tensor" if is_slice else self._name(key)
             entry = self._parse(name, message)
             if not entry.is_partitioned:
                 if entry.shard >= num_shards:
@@ -105,7 +107,7 @@ class TensorBundle:
                         name, f"is in data file {entry.shard}, and there are {num_shards}"
                     )
                 places.setdefault(entry.shard, []).append((entry.offset, entry.size, name))
-            if not key.startswith(_SLICE_KEY):
+            if not is_slice:
                 self.entries[name] = entry
         self._files = {shard: self._shard_file(shard, num_shards) for shard in sorted(places)}
         for shard, found in places.items():
@@ -181,6 +183,13 @@ class TensorBundle:
         if not 1 <= num_shards <= _MAX_SHARDS:
             raise self._damaged("the header", f"counts {num_shards} data files")
         return num_shards
+
+    def _name(self, key: bytes) -> str:
+        """A key as text that can be printed."""
+        name = key.decode("utf-8", "replace")
+        if len(name) > _MAX_NAME or not name.isprintable() or "\ufffd" in name:
+            raise self._damaged("a tensor", f"has a name that is none ({name[:40]!a})")
+        return name
 
     def _parse(self, name: str, message: bytes) -> Entry:
         try:
