@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core each; read when the engine is imported
 
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.text.tokenizer_files import read_engine
+from bertsmith.text.tokenizer_files import read_tokenizer_files
 
 SENTENCES_A_CALL = 5_000
 
@@ -35,17 +35,22 @@ def main() -> None:
     half = len(sentences) // 2
     few = take(sentences, args.engine_megabytes * 10**6)
     tokenizer = Tokenizer.load(args.vocab)
-    engine, _ = read_engine(Path(args.vocab))
+    engine = read_tokenizer_files(Path(args.vocab)).engine
+    google = Tokenizer.load(args.vocab, normalization="google")
 
     print(f"{size(sentences) / 1e6:.0f} MB, {len(sentences):,} sentences; one core")
     report("engine.encode", few, lambda part: [engine.encode(s).ids for s in part])
     report("engine.encode_batch", few, lambda part: [e.ids for e in engine.encode_batch(part)])
     report("encode_batch_fast", few, lambda part: [e.ids for e in engine.encode_batch_fast(part)])
     report("Tokenizer.encode_batch", few, tokenizer.encode_batch)
+    report("google encode_batch", few, google.encode_batch)
     report("flat_ids, cold", sentences[:half], tokenizer.flat_ids)
     report("flat_ids, fresh", sentences[half:], tokenizer.flat_ids)
     report("flat_ids, warm", sentences[half:], tokenizer.flat_ids)
     report("ids_batch, warm", sentences[half:], tokenizer.ids_batch)
+    report("google flat_ids, cold", sentences[:half], google.flat_ids)
+    report("google flat_ids, fresh", sentences[half:], google.flat_ids)
+    report("google flat_ids, warm", sentences[half:], google.flat_ids)
 
 
 def report(name: str, sentences: list[str], run: Callable[[list[str]], object]) -> None:

@@ -21,11 +21,15 @@ from bertsmith.text.vocabulary import CONTINUATION, Vocabulary
 
 # Controls at which str.split() splits are deleted by Google and join their neighbours.
 _CHUNK = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")
-# About 50 MB of lists.
+# About 50 MB.
 _MAX_CHUNKS = 2**16
 
-Chunk = tuple[list[int], list[str], list[tuple[int, int]], list[int]]
-"""The ids, tokens and offsets of a chunk's pieces, and the words in it that they belong to."""
+Chunk = tuple[tuple[int, ...], tuple[str, ...], tuple[tuple[int, int], ...], tuple[int, ...]]
+"""The ids, tokens and offsets of a chunk's pieces, and the words in it that they belong to.
+
+Tuples, since the garbage collector looks through remembered lists again and again, which took
+nearly half of the time.
+"""
 
 
 class GooglePieces:
@@ -125,7 +129,7 @@ class GooglePieces:
             tokens += [token.value for token in cut]
             offsets += _offsets([token.value for token in cut], word)
             numbers += [number] * len(cut)
-        return ids, tokens, offsets, numbers
+        return tuple(ids), tuple(tokens), tuple(offsets), tuple(numbers)
 
 
 def _offsets(tokens: Sequence[str], word: Word) -> list[tuple[int, int]]:
