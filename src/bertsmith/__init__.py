@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bertsmith.data.shards import TokenizedCorpus
     from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
     from bertsmith.export.model_folder import load_model, save_model
+    from bertsmith.inference.embedder import Embedder, embed
     from bertsmith.inference.fill_mask import fill_mask
     from bertsmith.inference.predictor import Predictor
     from bertsmith.text.tokenizer import Tokenizer
@@ -30,11 +31,13 @@ _HOMES = {
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
+    "Embedder": "inference.embedder",
     "FinetuneRecipe": "training.recipe",
     "Predictor": "inference.predictor",
     "PretrainRecipe": "training.recipe",
     "TokenizedCorpus": "data.shards",
     "Tokenizer": "text.tokenizer",
+    "embed": "inference.embedder",
     "fill_mask": "inference.fill_mask",
     "finetune": "training.finetuning",
     "load_model": "export.model_folder",
@@ -51,11 +54,13 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "Embedder",
     "FinetuneRecipe",
     "Predictor",
     "PretrainRecipe",
     "TokenizedCorpus",
     "Tokenizer",
+    "embed",
     "fill_mask",
     "finetune",
     "load_model",

@@ -30,10 +30,12 @@ def write_atomically(path: Path, parts: Iterable[Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _flush_to_disk(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise _cannot_write(path, error) from None
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from None
+        raise
 
 
 @contextlib.contextmanager
@@ -57,6 +59,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _flush_to_disk(file)
         if path.exists():
             for file in sorted(partial.iterdir()):
+                if file.is_dir():  # which cannot take the place of another
+                    shutil.rmtree(path / file.name, ignore_errors=True)
                 file.replace(path / file.name)
         else:
             partial.replace(path)

@@ -14,7 +14,8 @@ import torch
 from bertsmith.batch import Batch
 from bertsmith.data.record import Record
 from bertsmith.errors import CheckpointError, ConfigError, DataError
-from bertsmith.inference.predictor import WINDOW_BATCHES, Predictor
+from bertsmith.inference.answered_in_order import WINDOW_BATCHES
+from bertsmith.inference.predictor import Predictor
 
 WORDS = ["paris", "good", "bad", "film", "films", "book", "dull", "the", "unheard"]
 

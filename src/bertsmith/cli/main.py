@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,9 +28,15 @@ VERBS = (
     "evaluate",
     "predict",
     "fill-mask",
+    "embed",
+    "features",
+    "convert",
     "info",
     "demo",
 )
+
+
+_NEGATIVE_NUMBERS = re.compile(r"-\d+(,-?\d+)+")
 
 
 class _Terminated(BaseException):
@@ -66,8 +73,17 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Parse, and take `key=value` wherever it stands, which argparse takes in one place alone."""
-    args, rest = parser.parse_known_args(arguments)
+    """Parse, and take `key=value` wherever it stands, which argparse takes in one place alone.
+
+    A list of negative numbers, as in `--layers -1,-2`, looks like an option to it.
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if _NEGATIVE_NUMBERS.fullmatch(argument) and joined and joined[-1].startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    args, rest = parser.parse_known_args(joined)
     if rest:
         is_setting = all("=" in argument and not argument.startswith("-") for argument in rest)
         if not is_setting or not hasattr(args, "overrides"):

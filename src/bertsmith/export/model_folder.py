@@ -6,6 +6,7 @@ TensorFlow checkpoints and names of Hugging Face's hub can be opened in place of
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,26 +17,16 @@ import torch
 from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
-from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError
-from bertsmith.export.huggingface import (
-    canonical_names,
-    tasks_of,
-    their_config,
-    their_names,
-    to_theirs,
-    untied_decoder,
-)
+from bertsmith.export.huggingface import canonical_names, their_config, their_names, to_theirs
 from bertsmith.export.load_report import LoadReport
+from bertsmith.export.model_source import CONFIG, ModelSource, check_shape, open_source
+from bertsmith.export.sentence_transformers import Pooling, write_pooling
 from bertsmith.export.weight_files import Weights, read_weights, write_safetensors
 from bertsmith.ops.attention import Attention, auto
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import Task
 from bertsmith.text.tokenizer import Tokenizer
-
-CONFIG = "config.json"
-# A layer's tensors are counted before a layer is made, so that a damaged number costs nothing.
-_OF_EACH_LAYER = "bert.encoder.layers.{n}.attention.qkv.weight"
 
 
 @dataclass(frozen=True)
@@ -45,15 +36,32 @@ class LoadedModel:
     model: BertForTasks
     tokenizer: Tokenizer
     report: LoadReport
+    pooling: Pooling | None = None
+    """How a sentence-transformers folder makes one vector of a text; None for other models."""
 
 
-def save_model(folder: str | Path, model: BertForTasks, tokenizer: Tokenizer) -> None:
-    """Write a model folder, whole or not at all; an existing one is replaced file by file."""
+def save_model(
+    folder: str | Path,
+    model: BertForTasks,
+    tokenizer: Tokenizer,
+    *,
+    pooling: Pooling | None = None,
+) -> None:
+    """Write a model folder, whole or not at all; an existing one is replaced file by file.
+
+    Args:
+        folder: made where it does not exist.
+        model: any model of this package.
+        tokenizer: the model's.
+        pooling: what sentence-transformers shall do when it opens the folder.
+    """
     with atomic_folder(Path(folder)) as partial:
-        write_model_files(partial, model, tokenizer)
+        write_model_files(partial, model, tokenizer, pooling)
 
 
-def write_model_files(folder: Path, model: BertForTasks, tokenizer: Tokenizer) -> None:
+def write_model_files(
+    folder: Path, model: BertForTasks, tokenizer: Tokenizer, pooling: Pooling | None = None
+) -> None:
     """Write config.json, model.safetensors and the vocabulary's files into an existing folder."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in to_theirs(model).items()}
     write_safetensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
@@ -61,24 +69,28 @@ def write_model_files(folder: Path, model: BertForTasks, tokenizer: Tokenizer) -
     (folder / CONFIG).write_text(config, encoding="utf-8")
     max_length = tokenizer.limit(model.config.max_position_embeddings)
     tokenizer.with_max_length(max_length).save(folder)
+    if pooling is not None:
+        size = model.config.hidden_size
+        write_pooling(folder, pooling, hidden_size=size, max_length=max_length)
 
 
 def load_model(path: str | Path, *, attention: Attention = auto) -> LoadedModel:
-    """Open a model folder with the heads it was saved with, in evaluation mode on the CPU.
+    """Open a model with the heads it was saved with, in evaluation mode on the CPU.
 
     Args:
-        path: the folder.
+        path: a model folder; Google's TensorFlow checkpoint by its prefix, folder or zip; or a
+            name of Hugging Face's hub, OWNER/MODEL or OWNER/MODEL@REVISION.
         attention: one of `bertsmith.ops.attention`.
 
     Raises:
         CheckpointError: when a file is missing, damaged or does not fit the others.
     """
-    source = _Source.open(Path(path))
-    loaded = source.load(source.tasks(), attention=attention)
+    source = open_source(path)
+    loaded = _load(source, source.tasks(), attention)
     if loaded.report.new:
         raise CheckpointError(
-            f"{source.weights.source} lacks {_some(loaded.report.new)}, which its config.json asks "
-            "for; the folder is damaged or of another model"
+            f"{source.weights.source} lacks {_some(loaded.report.new)}, which {source.config_name} "
+            "asks for; the model is damaged or of another kind"
         )
     return loaded
 
@@ -90,18 +102,18 @@ def load_pretrained(
     attention: Attention = auto,
     **overrides: Any,
 ) -> LoadedModel:
-    """Open a model folder's encoder under the heads of other tasks, ready to be fine-tuned.
+    """Open a model's encoder under the heads of other tasks, ready to be fine-tuned.
 
-    Heads that the folder has for the same task and labels are taken, others start as published;
+    Heads that are there for the same task and labels are taken, others start as published;
     every encoder parameter must be there.
 
     Args:
-        path: the folder.
+        path: as for `load_model`.
         tasks: what the model is to learn.
         attention: one of `bertsmith.ops.attention`.
         overrides: settings that training may change, such as `hidden_dropout_prob`.
     """
-    return _Source.open(Path(path), **overrides).load(tasks, attention=attention)
+    return _load(open_source(path, **overrides), tasks, attention)
 
 
 def load_weights(model: BertForTasks, folder: Path) -> None:
@@ -115,99 +127,33 @@ def load_weights(model: BertForTasks, folder: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a folder says it holds, with no weights read."""
-
-    folder: Path
-    values: Mapping[str, Any]
-    config: BertConfig
-    tokenizer: Tokenizer
-    weights: Weights
-    names: Mapping[str, str]
-    """Hugging Face's present-day names → names in the file."""
-
-    @classmethod
-    def open(cls, folder: Path, **overrides: Any) -> _Source:
-        values = _read_config(folder)
-        config = BertConfig.from_dict(values, strict=False).replace(**overrides)
-        tokenizer = Tokenizer.load(folder)
-        if tokenizer.vocab_size > config.vocab_size:
-            raise CheckpointError(
-                f"{folder} holds a vocabulary of {tokenizer.vocab_size} wordpieces for a model of "
-                f"{config.vocab_size}; put back the vocabulary that was saved with it"
-            )
-        weights = read_weights(folder)
-        return cls(folder, values, config, tokenizer, weights, canonical_names(weights))
-
-    def tasks(self) -> list[Task]:
-        return tasks_of(self.values, str(self.folder / CONFIG))
-
-    def load(self, tasks: Sequence[Task], *, attention: Attention) -> LoadedModel:
-        self._check_sizes()
-        self._check_decoder()
-        has_pooler = "bert.pooler.dense.weight" in self.names
-        model = BertForTasks(
-            self.config, tasks, attention=attention, with_pooler=None if tasks else has_pooler
+def _load(source: ModelSource, tasks: Sequence[Task], attention: Attention) -> LoadedModel:
+    with_pooler = None if tasks else source.has_pooler
+    model = BertForTasks(source.config, tasks, with_pooler=with_pooler, attention=attention)
+    report = _copy(model, source.weights, source.names, _heads_to_take(source, tasks))
+    missing = [name for name in report.new if name.startswith("bert.") and "pooler" not in name]
+    if missing:
+        raise CheckpointError(
+            f"{source.weights.source} lacks {_some(missing)} of the encoder; the model is damaged "
+            "or not a BERT"
         )
-        report = _copy(model, self.weights, self.names, self._heads_to_take(tasks))
-        missing = [name for name in report.new if name.startswith("bert.") and "pooler" not in name]
-        if missing:
-            raise CheckpointError(
-                f"{self.weights.source} lacks {_some(missing)} of the encoder; the folder is "
-                "damaged or not a BERT's"
-            )
-        return LoadedModel(model.eval(), self.tokenizer, report)
+    left_over = [*report.left_over, *source.extra_names]
+    report = dataclasses.replace(report, left_over=left_over)
+    return LoadedModel(model.eval(), source.tokenizer, report, source.pooling)
 
-    def _heads_to_take(self, tasks: Sequence[Task]) -> set[str]:
-        """The tasks whose head in the file was trained for the same answers."""
-        try:
-            known = {task.name: task.settings().get("labels") for task in self.tasks()}
-        except CheckpointError:
-            known = {}  # an architecture of someone's own: its encoder serves all the same
-        known |= {"masked_lm": None, "next_sentence": None}
-        return {
-            task.name
-            for task in tasks
-            if task.name in known and known[task.name] == task.settings().get("labels")
-        }
 
-    def _check_sizes(self) -> None:
-        """Hold config.json to the weights before anything of a size that it names is made."""
-        config, last = self.config, self.config.num_hidden_layers - 1
-        expected = {
-            "bert.embeddings.wordpiece.weight": (config.vocab_size, config.hidden_size),
-            "bert.embeddings.position.weight": (
-                config.max_position_embeddings,
-                config.hidden_size,
-            ),
-            "bert.encoder.layers.0.feed_forward.intermediate.weight": (
-                config.intermediate_size,
-                config.hidden_size,
-            ),
-        }
-        for name, shape in expected.items():
-            (theirs,) = their_names(name)
-            if theirs in self.names:
-                _check_shape(self.weights, self.names[theirs], name, shape)
-        lacking = _OF_EACH_LAYER.format(n=last)
-        if not all(theirs in self.names for theirs in their_names(lacking)):
-            raise CheckpointError(
-                f"{self.weights.source} lacks {lacking} of the encoder, and {CONFIG} beside it "
-                f"says {last + 1} layers; the folder is damaged or not a BERT's"
-            )
-
-    def _check_decoder(self) -> None:
-        """A masked-LM head with a matrix of its own is another model than BERT."""
-        name = untied_decoder(self.weights)
-        if name is None or self.values.get("tie_word_embeddings", True):
-            return
-        embedding = self.weights[self.names["bert.embeddings.word_embeddings.weight"]]
-        if not torch.equal(self.weights[name], embedding):
-            raise CheckpointError(
-                f"{self.weights.source}: {name} is not the wordpiece embedding, to which BERT's "
-                "masked-LM head is tied; such a model cannot be opened"
-            )
+def _heads_to_take(source: ModelSource, tasks: Sequence[Task]) -> set[str]:
+    """The tasks whose head in the source was trained for the same answers."""
+    try:
+        known = {task.name: task.settings().get("labels") for task in source.tasks()}
+    except CheckpointError:
+        known = {}  # an architecture of someone's own: its encoder serves all the same
+    known |= {"masked_lm": None, "next_sentence": None}
+    return {
+        task.name
+        for task in tasks
+        if task.name in known and known[task.name] == task.settings().get("labels")
+    }
 
 
 def _copy(
@@ -226,7 +172,7 @@ def _copy(
             stored = [names[their_name] for their_name in theirs]
             parts = parameter.chunk(len(stored)) if len(stored) > 1 else [parameter]
             for part, stored_name in zip(parts, stored, strict=True):
-                _check_shape(weights, stored_name, name, tuple(part.shape))
+                check_shape(weights, stored_name, name, tuple(part.shape))
                 part.copy_(_numbers(weights, stored_name))
             used.append(name)
             taken.update(stored)
@@ -243,35 +189,6 @@ def _numbers(weights: Weights, name: str) -> Tensor:
             "so get the model from before it was quantized"
         )
     return tensor
-
-
-def _check_shape(weights: Weights, stored: str, name: str, shape: tuple[int, ...]) -> None:
-    found = weights.shape(stored)
-    if found != shape:
-        raise CheckpointError(
-            f"{weights.source}: {stored} has the shape {found} where the model's {name} has "
-            f"{shape}; config.json and weights do not belong together"
-        )
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    file = folder / CONFIG
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder; a model is a folder with a config.json")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} holds no config.json; it is not a model folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from None
-    if not isinstance(config, dict) or config.get("model_type", "bert") != "bert":
-        raise CheckpointError(f"{file} does not describe a BERT")
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise CheckpointError(
-            f"{file}: position_embedding_type ({config['position_embedding_type']!r}) must be "
-            "'absolute', as in the paper"
-        )
-    return config
 
 
 def _some(names: Iterable[str]) -> str:

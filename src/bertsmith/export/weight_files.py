@@ -68,6 +68,17 @@ def read_weights(folder: Path) -> Weights:
     )
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether the folder holds weights that `read_weights` would open."""
+    names = (SAFETENSORS, PYTORCH)
+    return any((folder / f"{name}{end}").exists() for name in names for end in ("", _INDEX))
+
+
+def weights_in_memory(tensors: Mapping[str, Tensor], source: Path) -> Weights:
+    """Tensors that have been read already, `source` being where from."""
+    return Weights(dict.fromkeys(tensors, _Memory(source, tensors)), source)
+
+
 def write_safetensors(
     file: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
@@ -91,10 +102,6 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
-            raise CheckpointError(f"{path} does not exist; fetch the folder again")
-        if not os.access(path, os.R_OK):
-            raise CheckpointError(f"{path} cannot be read: permission denied")
 
     def tensor(self, name: str) -> Tensor:
         raise NotImplementedError
@@ -105,6 +112,7 @@ class _Safetensors(_File):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        _check_readable(path)
         try:
             opened: Any = safe_open(path, framework="pt")
             self.shapes = {
@@ -125,6 +133,7 @@ class _PyTorch(_File):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        _check_readable(path)
         # What is wrong with such a file comes as errors of a dozen kinds, and with advice to
         # switch the check off.
         try:
@@ -157,6 +166,16 @@ class _PyTorch(_File):
         return self._tensors[name]
 
 
+class _Memory(_File):
+    def __init__(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(path)
+        self._tensors = tensors
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+
 def _read_shards(index: Path, kind: type[_File]) -> Weights:
     try:
         values = json.loads(index.read_bytes())
@@ -172,6 +191,13 @@ def _read_shards(index: Path, kind: type[_File]) -> Weights:
         if name not in opened[file].shapes:
             raise CheckpointError(f"{index.parent / file} lacks {name}, which {index.name} says")
     return Weights({name: opened[file] for name, file in places.items()}, index)
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; fetch the folder again")
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{path} cannot be read: permission denied")
 
 
 def _mode_of_new_files(folder: Path) -> int:

@@ -16,15 +16,13 @@ from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.export.model_folder import load_model
+from bertsmith.inference.answered_in_order import answered_in_order
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.parallelize import choose_device
 
 BATCH_TOKENS = 4096
-# Records are sorted by length within this many batches: enough that those of a batch are about
-# equally long, and little enough to hold and to wait for.
-WINDOW_BATCHES = 16
 
 
 class Predictor:
@@ -86,8 +84,6 @@ class Predictor:
             ConfigError: `batch_tokens` is below 1.
             DataError: a record is none of these, or has no text.
         """
-        if batch_tokens < 1:
-            raise ConfigError(f"batch_tokens ({batch_tokens}) must be at least 1")
         if isinstance(records, str | Mapping | Record):
             raise DataError("predict takes many records and got a single one; put it in a list")
         examples = self.task.examples(
@@ -95,19 +91,13 @@ class Predictor:
             self.tokenizer,
             max_length=self.max_length,
         )
-        for window in _grouped(examples, WINDOW_BATCHES * batch_tokens):
-            yield from self._answer(window, batch_tokens)
+        yield from answered_in_order(examples, self._answer, batch_tokens)
 
-    def _answer(self, window: list[Example], batch_tokens: int) -> list[dict[str, Any]]:
-        order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
-        answers: list[dict[str, Any]] = []
-        for examples in _grouped((window[place] for place in order), batch_tokens):
-            batch = pack_examples(examples).to(self.device)
-            with torch.inference_mode():
-                logits = self.model(batch, {})[self.task.name]
-            answers += self.task.predict(logits, batch)
-        places = dict(zip(order, answers, strict=True))
-        return [places[place] for place in range(len(window))]
+    def _answer(self, examples: list[Example]) -> list[dict[str, Any]]:
+        batch = pack_examples(examples).to(self.device)
+        with torch.inference_mode():
+            logits = self.model(batch, {})[self.task.name]
+        return self.task.predict(logits, batch)
 
     def _record(self, item: Any, number: int) -> Record:
         location = f"record {number}"
@@ -146,18 +136,3 @@ def remembered_layout(task: RecordTask) -> Layout:
     """The columns of the task's training file, to be used where a file has them."""
     columns: Mapping[str, str] = task.settings().get("columns", {})
     return dataclasses.replace(Layout.from_settings(columns), is_required=False)
-
-
-def _grouped(examples: Iterable[Example], max_tokens: int) -> Iterator[list[Example]]:
-    """Cut a stream into lists of at most `max_tokens` tokens, or of one example."""
-    group: list[Example] = []
-    tokens = 0
-    for example in examples:
-        length = len(example.input_ids)
-        if group and tokens + length > max_tokens:
-            yield group
-            group, tokens = [], 0
-        group.append(example)
-        tokens += length
-    if group:
-        yield group

@@ -1,0 +1,38 @@
+"""`bertsmith convert`: any BERT to a model folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+HELP = "turn Google's TensorFlow checkpoint or any BERT of the hub into a model folder"
+EXAMPLES = """examples:
+  bertsmith convert uncased_L-12_H-768_A-12.zip bert-base
+      also the prefix FOLDER/bert_model.ckpt, or the folder that holds it
+  bertsmith convert google-bert/bert-base-uncased@main bert-base
+      a name of Hugging Face's hub, at a branch, tag or commit where one is given
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="TensorFlow checkpoint or zip, model folder, or hub name"
+    )
+    parser.add_argument("output", metavar="DIR", help="the folder to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the folder and say what was read."""
+    from bertsmith.export.model_folder import load_model, save_model
+
+    loaded = load_model(args.source)
+    save_model(args.output, loaded.model, loaded.tokenizer, pooling=loaded.pooling)
+    tasks = [task.name for task in loaded.model.tasks]
+    count = sum(parameter.numel() for parameter in loaded.model.parameters())
+    facts = {"path": args.output, "tasks": tasks, "num_parameters": count}
+    print(json.dumps(facts | {"left_over": loaded.report.left_over}))
+    for line in loaded.report.lines():
+        print(line, file=sys.stderr)
+    print(f"next: bertsmith info {args.output}", file=sys.stderr)

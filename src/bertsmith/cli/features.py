@@ -1,0 +1,56 @@
+"""`bertsmith features`: the vectors of wordpieces, as Google's extract_features.py writes them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+
+HELP = "write the vectors of every wordpiece, in the form of Google's extract_features"
+EXAMPLES = """examples:
+  bertsmith features --model runs/base --input sentences.txt --layers -1,-2 > features.jsonl
+      one JSON object a text: {"linex_index": 0, "features": [{"token": "[CLS]", "layers": ...
+  bertsmith features --model runs/base --input - --layers -1
+      reads a text a line; a tab or ||| in a line makes it a pair
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model of any kind")
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="FILE",
+        help="texts: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input",
+    )
+    parser.add_argument(
+        "--layers",
+        default="-1,-2,-3,-4",
+        help="which layers, -1 being the last (default: the last four)",
+    )
+    add_layout_settings(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the features of each text as soon as they are known."""
+    layout = read_layout_settings(args.overrides)
+    from bertsmith.data.records import read_records
+    from bertsmith.errors import ConfigError
+    from bertsmith.export.model_folder import load_model
+    from bertsmith.inference.features import features
+    from bertsmith.inference.text_examples import split_pairs
+
+    try:
+        layers = [int(layer) for layer in args.layers.split(",")]
+    except ValueError:
+        raise ConfigError(f"--layers ({args.layers}) must be numbers, such as -1,-2") from None
+    records = split_pairs(read_records(args.input, layout=layout))
+    for found in features(load_model(args.model), records, layers=layers):
+        print(json.dumps(found, ensure_ascii=False), flush=True)
+    print(
+        f"next: bertsmith embed --model {args.model} --input {args.input} --output X.npy",
+        file=sys.stderr,
+    )

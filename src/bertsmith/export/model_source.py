@@ -1,0 +1,213 @@
+"""What a model is opened from: a folder, Google's TensorFlow checkpoint, or a name of the hub.
+
+Configuration, vocabulary and the names and shapes of the weights are known here; no parameter has
+been made yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertsmith.config import BertConfig
+from bertsmith.errors import CheckpointError
+from bertsmith.export.hub import fetch_from_hub, is_hub_name
+from bertsmith.export.huggingface import canonical_names, tasks_of, their_names, untied_decoder
+from bertsmith.export.sentence_transformers import Pooling, read_max_length, read_pooling
+from bertsmith.export.tensorflow_checkpoint import read_tensorflow_checkpoint
+from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
+from bertsmith.export.weight_files import Weights, read_weights, weights_in_memory
+from bertsmith.tasks.task import Task
+from bertsmith.text.tokenizer import Tokenizer
+
+CONFIG = "config.json"
+# Its presence is looked at before a layer is made, so that a damaged number costs nothing.
+_OF_EACH_LAYER = "bert.encoder.layers.{n}.attention.qkv.weight"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that has been found and looked through, and not been made."""
+
+    values: Mapping[str, Any]
+    """What its configuration file says."""
+    config_name: str
+    """What that file is called in errors."""
+    config: BertConfig
+    tokenizer: Tokenizer
+    weights: Weights
+    names: Mapping[str, str]
+    """Hugging Face's present-day names → names in the file."""
+    pooling: Pooling | None = None
+    """How sentence-transformers makes one vector of a text, where the folder says so."""
+    extra_names: tuple[str, ...] = ()
+    """Of things beside the weights that nothing here has a use for."""
+
+    def tasks(self) -> list[Task]:
+        """What the model has heads for."""
+        return tasks_of(self.values, self.config_name)
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether the encoder's pooler is among the weights."""
+        return "bert.pooler.dense.weight" in self.names
+
+    def check(self) -> None:
+        """Hold configuration, vocabulary and weights to each other.
+
+        Raises:
+            CheckpointError: they do not belong together.
+        """
+        config, last = self.config, self.config.num_hidden_layers - 1
+        if self.tokenizer.vocab_size > config.vocab_size:
+            raise CheckpointError(
+                f"{self.config_name} says vocab_size {config.vocab_size}, and the vocabulary "
+                f"beside it has {self.tokenizer.vocab_size} wordpieces; put back the one that was "
+                "saved with the model"
+            )
+        intermediate = "bert.encoder.layers.0.feed_forward.intermediate.weight"
+        for name, rows in (
+            ("bert.embeddings.wordpiece.weight", config.vocab_size),
+            ("bert.embeddings.position.weight", config.max_position_embeddings),
+            ("bert.embeddings.segment.weight", config.type_vocab_size),
+            (intermediate, config.intermediate_size),
+        ):
+            (theirs,) = their_names(name)
+            if theirs in self.names:
+                check_shape(self.weights, self.names[theirs], name, (rows, config.hidden_size))
+        lacking = _OF_EACH_LAYER.format(n=last)
+        if not all(theirs in self.names for theirs in their_names(lacking)):
+            raise CheckpointError(
+                f"{self.weights.source} lacks {lacking} of the encoder, and {self.config_name} "
+                f"says {last + 1} layers; the model is damaged or not a BERT"
+            )
+        self._check_decoder()
+
+    def _check_decoder(self) -> None:
+        """A masked-LM head with a matrix of its own is another model than BERT."""
+        name = untied_decoder(self.weights)
+        if name is None or self.values.get("tie_word_embeddings", True):
+            return
+        embedding = self.weights[self.names["bert.embeddings.word_embeddings.weight"]]
+        if not torch.equal(self.weights[name], embedding):
+            raise CheckpointError(
+                f"{self.weights.source}: {name} is not the wordpiece embedding, to which BERT's "
+                "masked-LM head is tied; such a model cannot be opened"
+            )
+
+
+def open_source(path: str | Path, **overrides: Any) -> ModelSource:
+    """Find a model and hold its parts to each other.
+
+    Args:
+        path: a model folder; a TensorFlow checkpoint's prefix, folder or zip; or a name of
+            Hugging Face's hub, OWNER/MODEL or OWNER/MODEL@REVISION.
+        overrides: of the configuration.
+
+    Raises:
+        CheckpointError: there is nothing, or a part is missing, damaged or of another model.
+    """
+    folder = Path(path)
+    if not (folder / CONFIG).is_file() and is_tensorflow_checkpoint(folder):
+        source = _open_tensorflow(folder, overrides)
+    elif is_hub_name(str(path)):
+        source = _open_folder(fetch_from_hub(str(path)), overrides)
+    else:
+        source = _open_folder(folder, overrides)
+    source.check()
+    return source
+
+
+def check_shape(weights: Weights, stored: str, name: str, shape: tuple[int, ...]) -> None:
+    """Hold a tensor of the source to the parameter that it is for.
+
+    Raises:
+        CheckpointError: it has another shape.
+    """
+    found = weights.shape(stored)
+    if found != shape:
+        raise CheckpointError(
+            f"{weights.source}: {stored} has the shape {found} where the model's {name} has "
+            f"{shape}; configuration and weights do not belong together"
+        )
+
+
+def _open_folder(folder: Path, overrides: Mapping[str, Any]) -> ModelSource:
+    values = _read_config(folder)
+    tokenizer = Tokenizer.load(folder)
+    pooling = read_pooling(folder)
+    if pooling is not None and (length := read_max_length(folder)) is not None:
+        tokenizer = tokenizer.with_max_length(tokenizer.limit(length))
+    weights = read_weights(folder)
+    return ModelSource(
+        values=values,
+        config_name=str(folder / CONFIG),
+        config=_config(values, folder / CONFIG, overrides),
+        tokenizer=tokenizer,
+        weights=weights,
+        names=canonical_names(weights),
+        pooling=pooling,
+    )
+
+
+def _open_tensorflow(path: Path, overrides: Mapping[str, Any]) -> ModelSource:
+    found = read_tensorflow_checkpoint(path)
+    weights = weights_in_memory(found.tensors, path)
+    return ModelSource(
+        values=found.config | _heads_of(weights),
+        config_name=f"{path} (bert_config.json)",
+        config=_config(found.config, path, overrides),
+        tokenizer=Tokenizer.from_vocabulary(found.vocabulary, lowercase=found.lowercase),
+        weights=weights,
+        names=canonical_names(weights),
+        extra_names=tuple(found.left_over),
+    )
+
+
+def _heads_of(weights: Weights) -> dict[str, Any]:
+    """What config.json would say of the heads that a TensorFlow checkpoint has."""
+    if "qa_outputs.weight" in weights:
+        return {"architectures": ["BertForQuestionAnswering"]}
+    if "classifier.weight" in weights:
+        count = weights.shape("classifier.weight")[0]
+        return {"architectures": ["BertForSequenceClassification"], "num_labels": count}
+    has_masked_lm = "cls.predictions.bias" in weights
+    has_next_sentence = "cls.seq_relationship.weight" in weights
+    if has_masked_lm:
+        kind = "BertForPreTraining" if has_next_sentence else "BertForMaskedLM"
+    else:
+        kind = "BertForNextSentencePrediction" if has_next_sentence else "BertModel"
+    return {"architectures": [kind]}
+
+
+def _config(values: Mapping[str, Any], file: Path, overrides: Mapping[str, Any]) -> BertConfig:
+    try:
+        config = BertConfig.from_dict(values, strict=False)
+    except ValueError as error:
+        raise CheckpointError(f"{file}: {error}") from None
+    return config.replace(**overrides)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / CONFIG
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder; a model is a folder with a config.json")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no config.json; it is not a model folder") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from None
+    if not isinstance(config, dict) or config.get("model_type", "bert") != "bert":
+        raise CheckpointError(f"{file} does not describe a BERT")
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise CheckpointError(
+            f"{file}: position_embedding_type ({config['position_embedding_type']!r}) must be "
+            "'absolute', as in the paper"
+        )
+    return config
