@@ -7,8 +7,8 @@ needs no TensorFlow beyond opening a file, for which a stand-in is enough. DATA 
 real test data: the published vocabularies in vocab/ and the held-out text in corpus/.
 
 Google's rules are those of Python's Unicode tables, so there is a file for each version of them:
-`data/google-tokenizer/unicode-14.0.0.json` is Python 3.11's, 15.0.0 is 3.12's, 15.1.0 is 3.13's. Run
-this with another Python to add another; it needs no package.
+`data/google-tokenizer/unicode-14.0.0.json` is Python 3.11's, 15.0.0 is 3.12's, 15.1.0 is 3.13's.
+Run this with another Python to add another; it needs no package.
 """
 
 from __future__ import annotations
