@@ -10,6 +10,8 @@ import pytest
 # Two threads take turns on matrices as small as the tests', ten times slower than one, and more so
 # where several tests run at once. PyTorch reads this when it is imported, in subprocesses too.
 os.environ["OMP_NUM_THREADS"] = "1"
+# No test asks a server for anything.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(scope="session")

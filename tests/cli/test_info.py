@@ -16,7 +16,7 @@ def info(path: Path, capsys: Capture) -> tuple[dict[str, object], str, str]:
     assert main(["info", str(path)]) == 0
     captured = capsys.readouterr()
     (line,) = captured.out.splitlines()
-    sentence, following = captured.err.splitlines()
+    sentence, *_, following = captured.err.splitlines()
     return json.loads(line), sentence, following
 
 
@@ -25,6 +25,12 @@ def test_a_model_is_explained(pretrained: Path, classifier: Path, capsys: Captur
     assert (facts["kind"], facts["tasks"]) == ("model", ["masked_lm"])
     assert sentence.startswith(f"{pretrained} is a model: 1 layer of 16, ")
     assert following.startswith(f"next: bertsmith fill-mask --model {pretrained} ")
+    assert main(["info", str(pretrained)]) == 0
+    assert capsys.readouterr().err.splitlines()[1:4] == [
+        "read: bert.embeddings (5), bert.encoder (12), heads.masked_lm (5)",
+        "new, to be trained: nothing",
+        "left over: nothing",
+    ]
     facts, _, following = info(classifier, capsys)
     assert facts["tasks"] == ["sequence_classification"]
     assert following == f"next: bertsmith predict --model {classifier} --input FILE"

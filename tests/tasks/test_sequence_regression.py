@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tests.tasks.learning import learn
 
 from bertsmith.batch import Batch
+from bertsmith.data.record import Record
+from bertsmith.errors import DataError
+from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.sequence_regression import SequenceRegression
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 ROWS = [[2, a, 3, b, 3] for a in (5, 6, 7) for b in (5, 6, 7)]
 SCORES = torch.tensor([2.0 - abs(row[1] - row[3]) for row in ROWS])
@@ -31,3 +37,29 @@ def test_texts_without_score_do_not_count() -> None:
     assert scores.grad is not None
     torch.testing.assert_close(scores.grad, torch.tensor([-1.0, 0.0, -2.0]))
     assert SequenceRegression().loss(scores, {"scores": torch.full((3,), torch.nan)}) == 0
+
+
+def test_records_are_taught_and_answered() -> None:
+    pieces = [*SPECIAL_TOKENS, "good", "bad", "film"]
+    tokenizer = Tokenizer.from_vocabulary(Vocabulary(pieces), lowercase=True)
+    rows = [{"text": "good film", "label": "4.5"}, {"text": "bad film", "label": 0}]
+    rows.append({"text": "good " * 20, "pair": "film", "label": None})
+    task = SequenceRegression(columns={"text": "text"})
+    records = [Record(row, f"a.jsonl:{line}") for line, row in enumerate(rows, 1)]
+    examples = list(task.examples(records, tokenizer, max_length=8))
+    assert [example.target for example in examples] == [4.5, 0.0, None]
+    assert list(examples[2].segment_ids) == [0, 0, 0, 0, 0, 0, 1, 1]
+    assert task.num_truncated == 1
+    scores = task.collate(examples)["scores"]
+    assert scores[:2].tolist() == [4.5, 0.0]
+    assert scores[2].isnan()
+    assert task.predict(torch.tensor([0.5]), Batch.from_sequences([[2, 3]])) == [{"score": 0.5}]
+    assert build_task(task.name, **task.settings()).settings() == task.settings()
+
+
+@pytest.mark.parametrize("label", ["good", "nan", "inf", [1.0], {}])
+def test_what_is_no_score_is_refused(label: object) -> None:
+    tokenizer = Tokenizer.from_vocabulary(Vocabulary(SPECIAL_TOKENS), lowercase=True)
+    records = [Record({"text": "a", "label": label}, "a.jsonl:1")]
+    with pytest.raises(DataError, match=r"a\.jsonl:1: the label .* is no number"):
+        list(SequenceRegression().examples(records, tokenizer, max_length=8))

@@ -239,7 +239,7 @@ def test_a_bad_label_is_found_before_anything_is_trained(
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"task": {"name": "masked_lm"}}, ConfigError, "masked_lm is learned from text without"),
+        ({"task": {"name": "masked_lm"}}, ConfigError, "masked_lm is not learned from records"),
         ({"task": {"name": "classify"}}, ConfigError, "'classify' is not a task"),
         (
             {"task": {"colour": 3}},

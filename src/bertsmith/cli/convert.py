@@ -21,14 +21,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="TensorFlow checkpoint or zip, model folder, or hub name"
     )
     parser.add_argument("output", metavar="DIR", help="the folder to write")
+    parser.add_argument(
+        "--normalization",
+        choices=("huggingface", "google"),
+        help="whose rules cut texts (default: as stored, else huggingface); docs/tokenizers.md",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the folder and say what was read."""
     from bertsmith.export.model_folder import load_model, save_model
+    from bertsmith.text.tokenizer import Tokenizer
 
     loaded = load_model(args.source)
-    save_model(args.output, loaded.model, loaded.tokenizer, pooling=loaded.pooling)
+    tokenizer = loaded.tokenizer
+    if args.normalization is not None:
+        tokenizer = Tokenizer.from_vocabulary(
+            tokenizer.vocabulary, lowercase=tokenizer.lowercase, normalization=args.normalization
+        ).with_max_length(tokenizer.max_length)
+    save_model(args.output, loaded.model, tokenizer, pooling=loaded.pooling)
     tasks = [task.name for task in loaded.model.tasks]
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     facts = {"path": args.output, "tasks": tasks, "num_parameters": count}

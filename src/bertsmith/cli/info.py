@@ -31,9 +31,17 @@ def run(args: argparse.Namespace) -> None:
     from bertsmith.inference.explain import explain
 
     facts = explain(args.path)
+    lines = facts.pop("weight_lines", [])
     print(json.dumps(facts, ensure_ascii=False, default=str))
     article = "an" if facts["kind"][0] in "aeiou" else "a"
     print(f"{facts['path']} is {article} {facts['kind']}: {_sentence(facts)}", file=sys.stderr)
+    for line in lines:
+        print(line, file=sys.stderr)
+    if lines and (room := facts["config"]["vocab_size"] - facts["vocabulary_entries"]):
+        print(
+            f"the model has room for {counted(room, 'wordpiece')} that its vocabulary lacks",
+            file=sys.stderr,
+        )
     print(f"next: {_next(facts)}", file=sys.stderr)
 
 
@@ -50,12 +58,11 @@ def _sentence(facts: dict[str, Any]) -> str:
         return f"for bertsmith {facts['verb']}; its {len(facts['settings'])} sections are valid"
     if facts["kind"] == "unfinished run":
         return f"its last checkpoint is of step {facts['step']:,}"
-    config, weights = facts["config"], facts["weights"]
+    config = facts["config"]
     sentence = (
         f"{counted(config['num_hidden_layers'], 'layer')} of {config['hidden_size']}, "
-        f"{facts['num_parameters']:,} parameters, for {' and '.join(facts['tasks'])}; "
-        f"{weights['used']} tensors used, {len(weights['new'])} new, "
-        f"{len(weights['left_over'])} left over"
+        f"{facts['num_parameters']:,} parameters, for "
+        f"{' and '.join(facts['tasks']) or 'no task yet'}"
     )
     return sentence if facts["kind"] == "model" else f"step {facts['step']:,}; {sentence}"
 
@@ -64,7 +71,9 @@ def _next(facts: dict[str, Any]) -> str:
     if facts["kind"] == "model":
         if "masked_lm" in facts["tasks"]:
             return f'bertsmith fill-mask --model {facts["path"]} "Paris is the [MASK] of France."'
-        return f"bertsmith predict --model {facts['path']} --input FILE"
+        if "sequence_classification" in facts["tasks"]:
+            return f"bertsmith predict --model {facts['path']} --input FILE"
+        return f"bertsmith embed --model {facts['path']} --input FILE --output X.npy"
     if facts["kind"] in ("checkpoint", "unfinished run"):
         if "task" in facts["recipe"]:
             return "bertsmith finetune RECIPE.toml --resume"

@@ -31,6 +31,7 @@ VERBS = (
     "embed",
     "features",
     "convert",
+    "extend",
     "info",
     "demo",
 )
@@ -150,7 +151,8 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 def _drop_output() -> None:
     """Keep Python from flushing what cannot be written again at exit."""
     if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):  # a program that calls `main` may have put its own there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _module(verb: str) -> ModuleType:

@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bert",
         help="##ud continues a word (bert, the default), or _fe starts one (gnmt)",
     )
+    parser.add_argument(
+        "--normalization",
+        choices=("huggingface", "google"),
+        help="whose rules cut texts (default: as stored, else huggingface); docs/tokenizers.md",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -38,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from bertsmith.text.notation import in_gnmt_notation
     from bertsmith.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(args.vocab)
+    tokenizer = Tokenizer.load(args.vocab, normalization=args.normalization)
     for texts in _lines():
         encoding = tokenizer.encode(*texts)
         tokens = encoding.tokens

@@ -58,6 +58,10 @@ class PrepareSettings:
     """A shard is full with these; about four characters each."""
 
 
+# Settings that folders of earlier versions do not name, and what they were.
+_LATER_SETTINGS = {"normalization": "huggingface"}
+
+
 class Preparation:
     """A folder of shards to be made, or to be finished; `prepare` is the short form.
 
@@ -195,6 +199,7 @@ class Preparation:
             "settings": {
                 "vocabulary_sha256": self._tokenizer.vocabulary.sha256,
                 "lowercase": self._tokenizer.lowercase,
+                "normalization": self._tokenizer.normalization,
                 **settings,
             },
             "sources": [dataclasses.asdict(file) for file in self._files],
@@ -228,7 +233,8 @@ class Preparation:
     def _check_same(self, earlier: Mapping[str, Any]) -> None:
         advice = "use what it was then, or delete the folder to prepare it anew"
         for name, value in self._key["settings"].items():
-            if (was := earlier.get("settings", {}).get(name)) != value:
+            was = earlier.get("settings", {}).get(name, _LATER_SETTINGS.get(name))
+            if was != value:
                 raise DataError(
                     f"{self.output} was begun with {name} {was!r} and it is {value!r} now; {advice}"
                 )

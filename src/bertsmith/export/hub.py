@@ -11,7 +11,7 @@ from pathlib import Path
 from bertsmith.errors import CheckpointError
 from bertsmith.export.weight_files import PYTORCH, SAFETENSORS, has_weights
 
-_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>[\w./-]+))?")
 # Nothing else of a repository is fetched: no code, and no weights of other frameworks.
 _SMALL = ("*.json", "vocab.txt")
 _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")

@@ -10,6 +10,7 @@ from typing import Any
 from bertsmith.data.corpus_report import describe
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.model_folder import load_model
+from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
 from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
@@ -67,11 +68,15 @@ def _model(path: Path) -> dict[str, Any]:
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "config": loaded.model.config.to_dict(),
         "lowercase": loaded.tokenizer.lowercase,
+        "normalization": loaded.tokenizer.normalization,
+        "max_length": loaded.tokenizer.limit(loaded.model.config.max_position_embeddings),
+        "vocabulary_entries": loaded.tokenizer.vocab_size,
         "weights": {
             "used": len(report.used),
             "new": report.new,
             "left_over": report.left_over,
         },
+        "weight_lines": report.lines(),
     }
 
 
@@ -81,6 +86,7 @@ def _vocabulary(path: Path) -> dict[str, Any]:
     return {
         "vocab_size": tokenizer.vocab_size,
         "lowercase": tokenizer.lowercase,
+        "normalization": tokenizer.normalization,
         "sha256": tokenizer.vocabulary.sha256,
         "continuations": int(tokenizer.vocabulary.is_continuation.sum()),
         "unused": sum(piece.startswith("[unused") for piece in pieces),
@@ -117,6 +123,7 @@ _KINDS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], dict[str, Any]
     ("corpus", _has("manifest.json"), _corpus),
     ("checkpoint", _has(STATE_FILE), _checkpoint),
     ("model", _has("config.json"), _model),
+    ("model", is_tensorflow_checkpoint, _model),
     ("vocabulary", _has("vocab.txt", "tokenizer.json"), _vocabulary),
     ("unfinished run", _has("recipe.toml"), _unfinished_run),
     ("recipe", lambda path: path.is_file() and path.suffix == ".toml", _recipe),

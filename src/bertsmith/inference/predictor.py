@@ -125,7 +125,7 @@ def record_task(model: BertForTasks) -> RecordTask:
     match model.tasks:
         case (RecordTask() as task,):
             return task
-    names = ", ".join(task.name for task in model.tasks)
+    names = ", ".join(task.name for task in model.tasks) or "none"
     raise ConfigError(
         f"the model's tasks ({names}) must be one that is learned from records; make it with "
         "`bertsmith finetune`"

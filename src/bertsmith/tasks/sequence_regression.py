@@ -5,15 +5,26 @@ Dimension key: `B` sequences, `H` hidden size.
 
 from __future__ import annotations
 
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from bertsmith.batch import Batch
+from bertsmith.data.columns import label_of, texts_of
+from bertsmith.data.example import Example
+from bertsmith.data.layout import Layout
+from bertsmith.data.record import Record
+from bertsmith.errors import DataError
 from bertsmith.metrics.regression import RegressionMetrics
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.losses import mean_squared_error
-from bertsmith.tasks.task import Targets, Task
+from bertsmith.tasks.task import RecordTask, Targets
+from bertsmith.text.tokenizer import Tokenizer
 
 
 class SequenceRegressionHead(LinearHead):
@@ -25,20 +36,51 @@ class SequenceRegressionHead(LinearHead):
         return scores
 
 
-class SequenceRegression(Task):
+class SequenceRegression(RecordTask):
     """Targets: `scores` (B,), NaN = no score.
 
     Args:
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
+        columns: of the training file, as the user named them (`text`, `pair`, `label`).
     """
 
     name = "sequence_regression"
     needs_pooler = True
     target = "scores"
+    figure = "pearson"
 
-    def __init__(self, *, classifier_dropout: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        classifier_dropout: float | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         check_dropout(classifier_dropout)
         self.classifier_dropout = classifier_dropout
+        self.columns = Layout.from_settings(columns or {}).named
+        self.num_truncated = 0
+        """Texts or pairs cut to `max_length` so far."""
+
+    def examples(
+        self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
+    ) -> Iterator[Example]:
+        """Encode text or pair; the longer of a pair is cut first where both are too long.
+
+        Raises:
+            DataError: a record has no text, or a label that is no number.
+        """
+        for record in records:
+            text, pair = texts_of(record)
+            encoding = tokenizer.encode(text, pair, max_length=max_length)
+            if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
+                self.num_truncated += 1
+            ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
+            yield Example(ids, segment_ids, _score(record))
+
+    def collate(self, examples: list[Example]) -> dict[str, Tensor]:
+        """`scores` (B,)."""
+        scores = [math.nan if example.target is None else example.target for example in examples]
+        return {"scores": torch.tensor(scores)}
 
     def build_head(self, bert: Bert) -> SequenceRegressionHead:
         """Dropout and a linear layer to one score."""
@@ -52,10 +94,29 @@ class SequenceRegression(Task):
         """Squared error and correlations; see `RegressionMetrics`."""
         return RegressionMetrics()
 
+    def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
+        """The `score` of each record."""
+        return [{"score": score} for score in logits.float().tolist()]
+
     def settings(self) -> dict[str, Any]:
-        """`classifier_dropout`, where it was given."""
-        given = self.classifier_dropout
-        return {} if given is None else {"classifier_dropout": given}
+        """What was given."""
+        given = {"classifier_dropout": self.classifier_dropout, "columns": self.columns or None}
+        return {key: value for key, value in given.items() if value is not None}
 
 
 TASK = SequenceRegression
+
+
+def _score(record: Record) -> float | None:
+    label = label_of(record)
+    if label is None:
+        return None
+    try:
+        score = float(label)
+    except (TypeError, ValueError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise DataError(
+            f"{record.location}: the label {label!r} is no number; correct it or drop the record"
+        )
+    return score

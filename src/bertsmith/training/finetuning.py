@@ -135,7 +135,8 @@ def _build_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
     task = build_task(name, **columns, **recipe.task_settings)
     if not isinstance(task, RecordTask):
         raise ConfigError(
-            f"{name} is learned from text without labels; run it with `bertsmith pretrain`"
+            f"{name} is not learned from records; the objectives of pre-training are run with "
+            "`bertsmith pretrain`"
         )
     return task
 
