@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
     from bertsmith.export.model_folder import load_model, save_model
     from bertsmith.inference.embedder import Embedder, embed
+    from bertsmith.inference.features import attention_maps, features
     from bertsmith.inference.fill_mask import fill_mask
     from bertsmith.inference.predictor import Predictor
+    from bertsmith.text.extension import choose_words, extend_vocabulary
     from bertsmith.text.tokenizer import Tokenizer
     from bertsmith.text.trainer import train_vocabulary
     from bertsmith.training.finetuning import finetune
@@ -37,7 +39,11 @@ _HOMES = {
     "PretrainRecipe": "training.recipe",
     "TokenizedCorpus": "data.shards",
     "Tokenizer": "text.tokenizer",
+    "attention_maps": "inference.features",
+    "choose_words": "text.extension",
     "embed": "inference.embedder",
+    "extend_vocabulary": "text.extension",
+    "features": "inference.features",
     "fill_mask": "inference.fill_mask",
     "finetune": "training.finetuning",
     "load_model": "export.model_folder",
@@ -60,7 +66,11 @@ __all__ = [
     "PretrainRecipe",
     "TokenizedCorpus",
     "Tokenizer",
+    "attention_maps",
+    "choose_words",
     "embed",
+    "extend_vocabulary",
+    "features",
     "fill_mask",
     "finetune",
     "load_model",

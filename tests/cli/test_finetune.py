@@ -38,7 +38,8 @@ def test_the_figures_are_json_and_the_next_command_predicts(
     assert figures["step"] == 4
     assert {"loss", "accuracy", "macro_f1"} < set(figures)
     said = captured.err.splitlines()
-    assert said[0].startswith("4 records to train on (neg 2, pos 2), 4 to measure on; ")
+    assert said[0].startswith("4 records to train on (neg 2, pos 2), 4 to measure on")
+    assert said[2] == "new, to be trained: bert.pooler (2), heads.sequence_classification (2)"
     output = records.parent / "run"
     assert any(line.startswith(f"model: {output}") for line in said)
     assert said[-1] == f"next: bertsmith predict --model {output} --input FILE"

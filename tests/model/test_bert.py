@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
 
@@ -131,3 +134,19 @@ def test_the_two_gelus_differ_as_documented() -> None:
     tanh = Bert(TINY.replace(hidden_act="gelu_new")).encoder.layers[0].feed_forward.activation
     assert torch.equal(exact(x), torch.nn.functional.gelu(x))
     assert torch.equal(tanh(x), torch.nn.functional.gelu(x, approximate="tanh"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_ids": torch.tensor([2, 10**6, 3])}, "wordpiece ids from 0 to 1000000, and the"),
+        ({"input_ids": torch.tensor([2, -1, 3])}, "wordpiece ids from -1 to 3"),
+        ({"segment_ids": torch.tensor([0, 2, 2])}, "segment ids from 0 to 2, and the model's go"),
+        ({"position_ids": torch.tensor([0, 1, 512])}, "position ids from 0 to 512"),
+    ],
+)
+def test_ids_that_the_model_does_not_have_are_named(changes: Any, message: str) -> None:
+    bert = Bert(BertConfig.preset("tiny", vocab_size=100))
+    batch = dataclasses.replace(Batch.from_sequences([[2, 5, 3]]), **changes)
+    with pytest.raises(DataError, match=message):
+        bert(batch)

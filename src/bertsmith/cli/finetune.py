@@ -92,10 +92,11 @@ def _show(preparation: Preparation) -> None:
     from bertsmith.cli.wording import counted
 
     counts = ", ".join(f"{label} {count:,}" for label, count in preparation.label_counts.items())
+    each = f" ({counts})" if counts else ""
     print(
-        f"{counted(preparation.num_train, 'record')} to train on ({counts}), "
-        f"{preparation.num_eval:,} to "
-        f"measure on; {len(preparation.report.used)} parameters from the model, "
-        f"{len(preparation.report.new)} new",
+        f"{counted(preparation.num_train, 'record')} to train on{each}, "
+        f"{preparation.num_eval:,} to measure on",
         file=sys.stderr,
     )
+    for line in preparation.report.lines():
+        print(line, file=sys.stderr)

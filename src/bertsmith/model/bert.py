@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from bertsmith.batch import Batch
@@ -69,13 +70,36 @@ class Bert(nn.Module):
         padded = self._rounded_up(batch)
         layout = RaggedLayout(padded.cu_seqlens, padded.max_seqlen)
         collected: list[Tensor] | None = [] if all_hidden_states else None
-        hidden_states = self.encoder(self.embeddings(padded), layout, collected)
+        hidden_states = self.encoder(self._embedded(padded), layout, collected)
         hidden_states = hidden_states[: batch.num_tokens]
         pooled_output = None
         if self.pooler is not None:
             pooled_output = self.pooler(hidden_states, batch.cls_positions)
         kept = None if collected is None else tuple(x[: batch.num_tokens] for x in collected)
         return BertOutput(hidden_states, pooled_output, kept)
+
+    def _embedded(self, batch: Batch) -> Tensor:
+        output: Tensor
+        if torch.compiler.is_compiling():
+            output = self.embeddings(batch)
+            return output
+        try:
+            output = self.embeddings(batch)
+        except IndexError:  # on a CPU; to look first would make every step wait for a GPU
+            config = self.config
+            for ids, name, size in (
+                (batch.input_ids, "wordpiece", config.vocab_size),
+                (batch.segment_ids, "segment", config.type_vocab_size),
+                (batch.position_ids, "position", config.max_position_embeddings),
+            ):
+                low, high = int(ids.min()), int(ids.max())
+                if low < 0 or high >= size:
+                    raise DataError(
+                        f"the batch has {name} ids from {low} to {high}, and the model's go from 0 "
+                        f"to {size - 1}; is this the model's own tokenizer?"
+                    ) from None
+            raise
+        return output
 
     def _rounded_up(self, batch: Batch) -> Batch:
         """On a CPU, a batch of one of few sizes, at most an eighth larger.
