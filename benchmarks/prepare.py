@@ -3,6 +3,8 @@
     python benchmarks/prepare.py --text wiki.txt.xz --vocab vocab.txt [--megabytes 30]
         [--google CLONE_OF_GOOGLE_RESEARCH_BERT --google-python PYTHON_WITH_TENSORFLOW]
 
+Any TensorFlow will do: the script gets its version 1 interface.
+
 All read the same plain text on one core: `prepare` splits sentences, tokenizes them and writes
 shards; `datasets.map` tokenizes its lines with the fast tokenizer of transformers and writes Arrow;
 Google's create_pretraining_data.py (uncased) tokenizes, masks and writes records once. MB are of
@@ -70,7 +72,13 @@ def run_google(text: Path, vocab: str, work: Path, clone: str, python: str) -> N
     script = Path(clone) / "create_pretraining_data.py"
     files = ["--input_file", text, "--vocab_file", vocab, "--output_file", work / "records"]
     options = ["--do_lower_case=True", "--dupe_factor=1", "--max_seq_length=128"]
-    subprocess.run([python, script, *files, *options], check=True, capture_output=True)
+    arguments = [str(argument) for argument in (script, *files, *options)]
+    code = (
+        "import runpy, sys, tensorflow.compat.v1 as tf; sys.modules['tensorflow'] = tf; "
+        f"sys.argv = {arguments!r}; sys.path.insert(0, {clone!r}); "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    subprocess.run([python, "-c", code], check=True, capture_output=True)
 
 
 def cpu_seconds() -> float:
@@ -96,7 +104,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=30)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--google", help="a clone of google-research/bert")
-    parser.add_argument("--google-python", default=sys.executable, help="with tensorflow 1")
+    parser.add_argument("--google-python", default=sys.executable, help="with tensorflow and six")
     args = parser.parse_args()
 
     folder = Path(tempfile.mkdtemp(prefix="prepare-text-"))

@@ -111,10 +111,17 @@ def wait_until(condition) -> None:
         time.sleep(0.002)
 
 
+def hear_interrupts() -> None:
+    """A shell that puts the tests into the background has their children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(command: list[str], output: Path, shards: int, how: signal.Signals) -> int:
     """Start a run, interrupt it after it has made some shards, see that nothing stays behind."""
     before = len(list(output.glob("shard-*")))
-    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=hear_interrupts
+    ) as process:
         wait_until(lambda: len(list(output.glob("shard-*"))) >= before + shards)
         workers = children(process.pid)
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
