@@ -306,8 +306,17 @@ def change_config(folder: Path, **values: Any) -> None:
     [
         ("single label", {"problem_type": "regression"}, "a regression to 3 scores; one score"),
         ("LM head", {"is_decoder": True}, "describes a decoder"),
-        ("single label", {"id2label": {"a": "b"}}, "id2label has keys that are no numbers"),
+        (
+            "single label",
+            {"id2label": {"a": "b"}},
+            "id2label must give each id from 0 to 0 a label",
+        ),
         ("single label", {"id2label": {"0": "x", "1": "x", "2": "y"}}, "two labels, each once"),
+        ("single label", {"id2label": {"0": "a", "5": "b"}}, "each id from 0 to 1 a label"),
+        ("single label", {"id2label": {"0": "a", "1": None}}, "each id from 0 to 1 a label"),
+        ("single label", {"id2label": ["a", "b"]}, "id2label must be an object from ids to"),
+        ("encoder", {"is_decoder": True}, "describes a decoder"),
+        ("encoder", {"architectures": "BertForDreaming"}, "describes BertForDreaming; the arch"),
         ("tokens", {"id2label": None, "num_labels": 10**12}, "must be a number of labels"),
         ("encoder", {"architectures": ["BertForDreaming"]}, "describes BertForDreaming; the arch"),
         ("encoder", {"architectures": []}, "describes nothing; the architectures"),

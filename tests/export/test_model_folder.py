@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
@@ -210,7 +211,28 @@ def damage_positions(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def damage_numbers(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["bert.pooler.dense.weight"][3, 4] = torch.nan
+    save_file(tensors, folder / "model.safetensors")
+
+
+def absurd(**values: object) -> Any:
+    def damage(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | values))
+
+    return damage
+
+
 DAMAGES = {
+    damage_numbers: r"bert\.pooler\.dense\.weight holds NaN or infinity",
+    absurd(num_hidden_layers=10**12): r"config\.json says 1000000000000 layers",
+    absurd(hidden_size=4 * 10**9): r"word_embeddings\.weight has the shape \(18, 32\) where the",
+    absurd(max_position_embeddings=10**12): "has the shape",
+    absurd(type_vocab_size=10**12): "has the shape",
+    absurd(vocab_size=10**12): "has the shape",
+    absurd(vocab_size="many"): r"vocab_size \('many'\) must be a whole number",
     damage_nothing: r"model\.safetensors does not exist",
     damage_bytes: r"model\.safetensors is damaged or not a safetensors file",
     damage_size: r"has the shape \(64, 32\) where the model's .* has \(128, 32\)",

@@ -100,6 +100,8 @@ def test_code_in_a_file_is_never_run(tmp_path: Path) -> None:
         ("../model.safetensors", r"which is no file beside it"),
         ("/etc/passwd", "which is no file beside it"),
         (3, "which is no file beside it"),
+        ("", "which is no file beside it"),
+        ("model\0", "which is no file beside it"),
         ("model-00003-of-00002.safetensors", "does not exist; fetch the folder again"),
         ("model-00001-of-00002.safetensors", "lacks b, which"),
     ],

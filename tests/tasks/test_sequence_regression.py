@@ -63,3 +63,12 @@ def test_what_is_no_score_is_refused(label: object) -> None:
     records = [Record({"text": "a", "label": label}, "a.jsonl:1")]
     with pytest.raises(DataError, match=r"a\.jsonl:1: the label .* is no number"):
         list(SequenceRegression().examples(records, tokenizer, max_length=8))
+
+
+def test_a_score_of_pairs_is_not_asked_of_single_texts() -> None:
+    tokenizer = Tokenizer.from_vocabulary(Vocabulary(SPECIAL_TOKENS), lowercase=True)
+    task = SequenceRegression()
+    task.learn_labels([Record({"text": "a", "pair": "b", "label": 1}, "a.jsonl:1")])
+    again = build_task(task.name, **task.settings())
+    with pytest.raises(DataError, match=r"b\.txt:1 is a single text and the task was learned from"):
+        list(again.examples([Record({"text": "a"}, "b.txt:1")], tokenizer, max_length=8))

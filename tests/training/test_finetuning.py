@@ -232,8 +232,7 @@ def test_a_bad_label_is_found_before_anything_is_trained(
     settings = recipe(start, tmp_path / "run", data=data, task=task)
     with pytest.raises(DataError, match=message):
         finetune(settings, on_prepared=pytest.fail)
-    assert not (tmp_path / "run" / "checkpoints").exists()
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -257,7 +256,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
 ) -> None:
     with pytest.raises(error, match=message):
         finetune(recipe(start, tmp_path / "run", **changes), on_prepared=pytest.fail)
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_a_run_is_not_overwritten_nor_resumed_with_other_labels(

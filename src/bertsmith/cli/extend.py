@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> None:
     sizes = {"vocab_size": config.vocab_size, "positions": config.max_position_embeddings}
     print(json.dumps({"path": args.output, "words": words} | sizes, ensure_ascii=False))
     print(
-        f"next: bertsmith pretrain RECIPE.toml model.init={args.output}, on text prepared with "
-        f"--vocab {args.output}",
+        f"next: bertsmith pretrain RECIPE.toml model.preset= model.init={args.output}, on text "
+        f"prepared with --vocab {args.output}",
         file=sys.stderr,
     )
 

@@ -192,7 +192,13 @@ def tasks_of(config: Mapping[str, Any], name: str) -> list[Task]:
 
 
 def _task_settings(config: Mapping[str, Any], name: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
-    architecture = next(iter(config.get("architectures") or []), "nothing")
+    if config.get("is_decoder"):
+        raise CheckpointError(
+            f"{name} describes a decoder (is_decoder), in which words see only those before them; "
+            "this package reads encoders"
+        )
+    stated = config.get("architectures") or ["nothing"]
+    architecture = stated if isinstance(stated, str) else str(next(iter(stated)))
     ours = _section(_section(config, "bertsmith"), "tasks")
     if ours and _architecture_of(tuple(sorted(ours))) == architecture and _agree(config, ours):
         return list(ours.items())
@@ -200,11 +206,6 @@ def _task_settings(config: Mapping[str, Any], name: str) -> Sequence[tuple[str, 
         raise CheckpointError(
             f"{name} describes {architecture}; the architectures that can be opened are "
             f"{', '.join(_ARCHITECTURES)}"
-        )
-    if config.get("is_decoder"):
-        raise CheckpointError(
-            f"{name} describes a decoder (is_decoder), in which words see only those before them; "
-            "this package reads encoders"
         )
     dropout = config.get("classifier_dropout")
     shared = {} if dropout is None else {"classifier_dropout": dropout}
@@ -243,17 +244,19 @@ def _agree(config: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
 def _labels(config: Mapping[str, Any], name: str) -> list[str]:
     """`id2label` in order; two that have no names where there is none, as in `transformers`."""
     stored = _section(config, "id2label")
+    if config.get("id2label") and not stored:
+        raise CheckpointError(f"{name}: id2label must be an object from ids to labels")
     if not stored:
         count = config.get("num_labels", 2)
         if not isinstance(count, int) or not 1 <= count <= 1_000_000:
             raise CheckpointError(f"{name}: num_labels ({count!r}) must be a number of labels")
         return [f"LABEL_{index}" for index in range(count)]
-    try:
-        return [str(stored[index]) for index in sorted(stored, key=int)]
-    except ValueError:
+    labels = [stored.get(str(index)) for index in range(len(stored))]
+    if not all(isinstance(label, str | int | float) for label in labels):
         raise CheckpointError(
-            f"{name}: id2label has keys that are no numbers; they must be the labels' ids"
-        ) from None
+            f"{name}: id2label must give each id from 0 to {len(labels) - 1} a label"
+        )
+    return [str(label) for label in labels]
 
 
 def _section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -188,6 +188,11 @@ def _numbers(weights: Weights, name: str) -> Tensor:
             f"{weights.source}: {name} is of type {kind}; weights must be floating-point numbers, "
             "so get the model from before it was quantized"
         )
+    if not tensor.isfinite().all():
+        raise CheckpointError(
+            f"{weights.source}: {name} holds NaN or infinity, so the model would answer nothing "
+            "else; get it from before it went wrong"
+        )
     return tensor
 
 

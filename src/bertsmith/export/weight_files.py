@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,8 @@ class _PyTorch(_File):
         # Files from before 2020 have another form, which cannot be mapped into memory.
         with path.open("rb") as file:
             is_mappable = file.read(2) == b"PK"
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mappable)
+        with warnings.catch_warnings(action="ignore"):  # about files that are then refused
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mappable)
 
     def tensor(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -181,10 +183,13 @@ def _read_shards(index: Path, kind: type[_File]) -> Weights:
         values = json.loads(index.read_bytes())
         places = dict(values["weight_map"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{index} is no index of shards: {error!r}") from None
+        raise CheckpointError(
+            f"{index} is no index of shards ({type(error).__name__}); it must be JSON with a "
+            "weight_map from tensors to files"
+        ) from None
     opened: dict[str, _File] = {}
     for name, file in places.items():
-        if not isinstance(file, str) or Path(file).name != file:
+        if not isinstance(file, str) or not file.isprintable() or Path(file).name != (file or "/"):
             raise CheckpointError(f"{index} places {name} in {file!r}, which is no file beside it")
         if file not in opened:
             opened[file] = kind(index.parent / file)

@@ -40,7 +40,7 @@ def fill_mask(
         DataError: the text has no [MASK], or is longer than the model can read.
     """
     if "masked_lm" not in model.heads:
-        names = ", ".join(model.heads)
+        names = ", ".join(model.heads) or "none"
         raise ConfigError(
             f"the model's tasks ({names}) must have masked_lm among them to fill a mask; take a "
             "pre-trained model, from before it was fine-tuned"

@@ -14,6 +14,8 @@ from bertsmith.errors import ConfigError
 from bertsmith.model.attention import SelfAttention
 from bertsmith.tasks.model import BertForTasks
 
+MAX_POSITIONS = 2**17  # whose attention nobody computes with this model
+
 _WORDPIECE = "bert.embeddings.wordpiece.weight"
 _DECODER_BIAS = "heads.masked_lm.decoder_bias"
 _POSITION = "bert.embeddings.position.weight"
@@ -69,10 +71,10 @@ def with_positions(model: BertForTasks, positions: int) -> BertForTasks:
         ConfigError: there are fewer.
     """
     old = model.config.max_position_embeddings
-    if positions < old:
+    if not old <= positions <= MAX_POSITIONS:
         raise ConfigError(
-            f"positions ({positions}) must be at least the model's {old}; shorter texts need none "
-            "less"
+            f"positions ({positions}) must be at least the model's {old} and at most "
+            f"{MAX_POSITIONS:,}"
         )
 
     def repeated(rows: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.labels import checked_labels
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.losses import mean_binary_cross_entropy, mean_cross_entropy
+from bertsmith.tasks.pairs import check_pair
 from bertsmith.tasks.task import RecordTask, Targets
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -125,7 +126,7 @@ class SequenceClassification(RecordTask):
         """
         for record in records:
             text, pair = texts_of(record)
-            self._check_pair(pair, record)
+            check_pair(record, pair, self.pairs)
             encoding = tokenizer.encode(text, pair, max_length=max_length)
             if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
                 self.num_truncated += 1
@@ -205,18 +206,6 @@ class SequenceClassification(RecordTask):
     def _set_labels(self, labels: Sequence[str | int]) -> None:
         self.labels = checked_labels(labels)
         self._indices = {label: index for index, label in enumerate(self.labels)}
-
-    def _check_pair(self, pair: str | None, record: Record) -> None:
-        if self.pairs and pair is None:
-            raise DataError(
-                f"{record.location} is a single text and the task was learned from pairs; give it "
-                "a second text, in a column that data.pair=COLUMN may name"
-            )
-        if self.pairs is False and pair is not None:
-            raise DataError(
-                f"{record.location} is a pair of texts and the task was learned from single ones; "
-                "name the column to read alone with data.text=COLUMN"
-            )
 
     def _known_labels(self) -> list[str]:
         if self.labels is None:

@@ -23,6 +23,7 @@ from bertsmith.metrics.regression import RegressionMetrics
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.losses import mean_squared_error
+from bertsmith.tasks.pairs import are_pairs, check_pair
 from bertsmith.tasks.task import RecordTask, Targets
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -42,6 +43,8 @@ class SequenceRegression(RecordTask):
     Args:
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
         columns: of the training file, as the user named them (`text`, `pair`, `label`).
+        pairs: whether records are pairs of texts; None: unknown, or some are. Learned from the
+            training records.
     """
 
     name = "sequence_regression"
@@ -54,12 +57,20 @@ class SequenceRegression(RecordTask):
         *,
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
+        pairs: bool | None = None,
     ) -> None:
         check_dropout(classifier_dropout)
         self.classifier_dropout = classifier_dropout
         self.columns = Layout.from_settings(columns or {}).named
+        self.pairs = pairs
         self.num_truncated = 0
         """Texts or pairs cut to `max_length` so far."""
+
+    def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
+        """Look through the training records for pairs; scores are not counted."""
+        if self.pairs is None:
+            self.pairs = are_pairs(records)
+        return {}
 
     def examples(
         self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
@@ -71,6 +82,7 @@ class SequenceRegression(RecordTask):
         """
         for record in records:
             text, pair = texts_of(record)
+            check_pair(record, pair, self.pairs)
             encoding = tokenizer.encode(text, pair, max_length=max_length)
             if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
                 self.num_truncated += 1
@@ -100,7 +112,11 @@ class SequenceRegression(RecordTask):
 
     def settings(self) -> dict[str, Any]:
         """What was given."""
-        given = {"classifier_dropout": self.classifier_dropout, "columns": self.columns or None}
+        given = {
+            "classifier_dropout": self.classifier_dropout,
+            "columns": self.columns or None,
+            "pairs": self.pairs,
+        }
         return {key: value for key, value in given.items() if value is not None}
 
 

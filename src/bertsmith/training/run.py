@@ -6,6 +6,7 @@ checkpoints/ beside the model's files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from bertsmith.atomic import write_atomically
-from bertsmith.errors import ConfigError
+from bertsmith.errors import BertsmithError, ConfigError
 from bertsmith.export.model_folder import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
@@ -41,6 +42,9 @@ _FIXED = (
 )
 
 
+RECIPE = "recipe.toml"
+
+
 @dataclass(frozen=True)
 class Start:
     """How a run begins."""
@@ -61,7 +65,18 @@ class Start:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None and issubclass(kind, BertsmithError):
+            self._leave_nothing()
         self.lock.release()
+
+    def _leave_nothing(self) -> None:
+        """Remove the folder of a run that failed before it had anything to keep."""
+        lock = Path(self.lock.lock_file)
+        if {path.name for path in lock.parent.iterdir()} <= {lock.name, RECIPE}:
+            (lock.parent / RECIPE).unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                lock.parent.rmdir()
 
 
 def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start:
@@ -96,7 +111,7 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
         torch.set_num_threads(settings.num_threads)
     torch.manual_seed(settings.seed)
     lock = _lock(settings.output)
-    write_atomically(settings.output / "recipe.toml", [recipe.to_toml().encode()])
+    write_atomically(settings.output / RECIPE, [recipe.to_toml().encode()])
     return Start(checkpoints, device, state, lock)
 
 
