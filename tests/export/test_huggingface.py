@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,19 +104,37 @@ def tensors(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {key: torch.as_tensor(value) for key, value in values.items()}
 
 
-def build_theirs(case: Case, hidden_act: str = "gelu") -> Any:
+SIZES = {
+    "vocab_size": len(PIECES),
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 16,
+    "initializer_range": 0.4,
+}
+
+
+def random_sizes(seed: int) -> dict[str, Any]:
+    draw = random.Random(seed)
+    heads = draw.randint(1, 5)
+    return SIZES | {
+        "vocab_size": len(PIECES) + draw.randint(0, 9),
+        "hidden_size": heads * draw.randint(1, 9),
+        "num_attention_heads": heads,
+        "num_hidden_layers": draw.randint(1, 4),
+        "intermediate_size": draw.randint(1, 50),
+        "max_position_embeddings": draw.randint(LENGTH, 40),
+        "type_vocab_size": draw.randint(2, 16),
+        "layer_norm_eps": draw.choice([1e-12, 1e-5]),
+        "hidden_act": draw.choice(["gelu", "gelu_new", "relu"]),
+    }
+
+
+def build_theirs(case: Case, hidden_act: str = "gelu", **sizes: Any) -> Any:
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(PIECES),
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=16,
-        initializer_range=0.4,
-        hidden_act=hidden_act,
-        **case.get("config", {}),
-    )
+    settings = SIZES | {"hidden_act": hidden_act} | sizes | case.get("config", {})
+    config = transformers.BertConfig(**settings)
     config._attn_implementation = "eager"
     kind = getattr(transformers, case["class"])
     options = {} if case.get("pooler", True) else {"add_pooling_layer": False}
@@ -148,7 +167,7 @@ def check_logits(name: str, logits: torch.Tensor, outputs: Any) -> None:
         key = OUTPUTS[name][0 if OUTPUTS[name][0] in outputs else 1]
         expected = outputs[key]
         if name == "masked_lm":
-            expected = expected.view(-1, len(PIECES))[MASKED]
+            expected = expected.flatten(0, 1)[MASKED]
     elif name == "token_classification":
         expected = outputs["logits"].flatten(0, 1)
     else:
@@ -208,6 +227,23 @@ def test_what_transformers_saves_opens_and_agrees(
 
 
 QKV = ("query", "key", "value")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", CASES)
+def test_models_of_any_size_agree(tmp_path: Path, name: str, seed: int) -> None:
+    case = CASES[name]
+    theirs = build_theirs(case, **random_sizes(1000 * seed + len(name)))
+    write_theirs(theirs, tmp_path / "theirs")
+    loaded = load_model(tmp_path / "theirs", attention=sdpa)
+    with torch.no_grad():
+        outputs = run_theirs(theirs.double(), case, output_hidden_states=True)
+        ours = loaded.model.double()
+        targets = tensors(case["ours"]) | {"masked_positions": MASKED}
+        for task, values in ours(BATCH, targets).items():
+            check_logits(task, values, outputs)
+        last = ours.bert(BATCH).hidden_states
+    torch.testing.assert_close(last, outputs["hidden_states"][-1].flatten(0, 1), atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("name", CASES)
