@@ -394,6 +394,9 @@ def test_a_head_is_taken_for_the_same_labels_alone(
     loaded = load_pretrained(tmp_path, [build_task("sequence_classification", labels=labels)])
     assert (loaded.report.new == []) is is_taken
     assert (loaded.report.left_over == []) is is_taken
+    # Logits of labels that exclude each other are no logits of labels that do not.
+    several = build_task("sequence_classification", labels=labels, multi_label=True)
+    assert load_pretrained(tmp_path, [several]).report.new != []
     # The classifier of another task has the same name there, and another meaning.
     loaded = load_pretrained(tmp_path, [build_task("token_classification", labels=labels)])
     assert {"classifier.bias", "classifier.weight"} < set(loaded.report.left_over)

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+from bertsmith.cli.layout_settings import add_input, read_layout_settings
 from bertsmith.cli.wording import counted
 
 HELP = "make one vector of each text"
@@ -21,12 +21,6 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a model of any kind")
-    parser.add_argument(
-        "--input",
-        required=True,
-        metavar="FILE",
-        help="texts: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input",
-    )
     parser.add_argument("--output", required=True, metavar="X.npy", help="(texts, H) of float32")
     parser.add_argument("--pooling", help="mean, cls or max (the model's own, else mean)")
     parser.add_argument("--layer", type=int, default=-1, help="whose vectors: -1 is the last")
@@ -34,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalize", action="store_true", default=None, help="scale vectors to length 1"
     )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
-    add_layout_settings(parser)
+    add_input(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+from bertsmith.cli.layout_settings import add_input, read_layout_settings
 
 HELP = "write the vectors of every wordpiece, in the form of Google's extract_features"
 EXAMPLES = """examples:
@@ -21,17 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a model of any kind")
     parser.add_argument(
-        "--input",
-        required=True,
-        metavar="FILE",
-        help="texts: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input",
-    )
-    parser.add_argument(
         "--layers",
         default="-1,-2,-3,-4",
         help="which layers, -1 being the last (default: the last four)",
     )
-    add_layout_settings(parser)
+    add_input(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,6 +9,18 @@ if TYPE_CHECKING:
     from bertsmith.data.layout import Layout
 
 
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Let `--input FILE` say where the records come from, and settings say how it is laid out."""
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="FILE",
+        help="records: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input, "
+        "of JSON lines or a text a line",
+    )
+    add_layout_settings(parser)
+
+
 def add_layout_settings(parser: argparse.ArgumentParser) -> None:
     """Let `data.text=sentence` and its like follow the options."""
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+from bertsmith.cli.layout_settings import add_input, read_layout_settings
 from bertsmith.cli.wording import counted
 
 HELP = "answer records with a fine-tuned model, one JSON object a record, in order"
@@ -20,15 +20,8 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a fine-tuned model's folder")
-    parser.add_argument(
-        "--input",
-        required=True,
-        metavar="FILE",
-        help="records: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input, "
-        "of JSON lines or a text a line",
-    )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
-    add_layout_settings(parser)
+    add_input(parser)
 
 
 def run(args: argparse.Namespace) -> None:

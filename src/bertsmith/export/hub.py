@@ -41,9 +41,8 @@ def fetch_from_hub(name: str) -> Path:
     match = _NAME.fullmatch(name)
     if match is None:
         raise CheckpointError(f"{name!r} is no name of a model; the form is OWNER/MODEL@REVISION")
-    folder = Path()
     for weights in _WEIGHTS:
-        patterns = [*_SMALL, weights, f"{weights}.index.json"]
+        patterns = [*_SMALL, weights]
         try:
             folder = Path(
                 snapshot_download(

@@ -145,15 +145,18 @@ def _load(source: ModelSource, tasks: Sequence[Task], attention: Attention) -> L
 def _heads_to_take(source: ModelSource, tasks: Sequence[Task]) -> set[str]:
     """The tasks whose head in the source was trained for the same answers."""
     try:
-        known = {task.name: task.settings().get("labels") for task in source.tasks()}
+        known = {task.name: _answers(task) for task in source.tasks()}
     except CheckpointError:
         known = {}  # an architecture of someone's own: its encoder serves all the same
-    known |= {"masked_lm": None, "next_sentence": None}
-    return {
-        task.name
-        for task in tasks
-        if task.name in known and known[task.name] == task.settings().get("labels")
-    }
+    # These heads have names of their own in every file and always mean the same.
+    known |= {name: {} for name in ("masked_lm", "next_sentence")}
+    return {task.name for task in tasks if known.get(task.name) == _answers(task)}
+
+
+def _answers(task: Task) -> dict[str, Any]:
+    """What a task's logits stand for."""
+    settings = task.settings()
+    return {key: settings[key] for key in ("labels", "multi_label") if key in settings}
 
 
 def _copy(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def write_safetensors(
         raise OSError(str(error)) from None
 
 
-class _File:
+class _File(ABC):
     """One file; `shapes` has the shape of each tensor in it."""
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -104,8 +105,9 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @abstractmethod
     def tensor(self, name: str) -> Tensor:
-        raise NotImplementedError
+        """Read one."""
 
 
 class _Safetensors(_File):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,6 @@ def write_vectors(path: str | Path, vectors: Iterable[Any], size: int) -> int:
 
 
 def _header(count: int, size: int) -> bytes:
-    import io
-
     stream = io.BytesIO()
     description = {"descr": "<f4", "fortran_order": False, "shape": (count, size)}
     npy.write_array_header_1_0(stream, description)

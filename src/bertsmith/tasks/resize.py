@@ -14,7 +14,8 @@ from bertsmith.errors import ConfigError
 from bertsmith.model.attention import SelfAttention
 from bertsmith.tasks.model import BertForTasks
 
-MAX_POSITIONS = 2**17  # whose attention nobody computes with this model
+# A mistyped number must not take the machine's memory; attention over so many takes it as well.
+MAX_POSITIONS = 2**17
 
 _WORDPIECE = "bert.embeddings.wordpiece.weight"
 _DECODER_BIAS = "heads.masked_lm.decoder_bias"

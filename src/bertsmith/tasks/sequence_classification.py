@@ -6,29 +6,26 @@ Dimension key: `B` sequences, `H` hidden size, `C` labels.
 from __future__ import annotations
 
 import re
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bertsmith.batch import Batch
-from bertsmith.data.columns import label_of, labelled, texts_of
+from bertsmith.data.columns import label_of, labelled
 from bertsmith.data.example import Example
-from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.metrics.classification import ClassificationMetrics
 from bertsmith.metrics.multi_label import MultiLabelMetrics
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.labels import checked_labels
-from bertsmith.tasks.linear_head import LinearHead, check_dropout
+from bertsmith.tasks.linear_head import LinearHead
 from bertsmith.tasks.losses import mean_binary_cross_entropy, mean_cross_entropy
-from bertsmith.tasks.pairs import check_pair
-from bertsmith.tasks.task import RecordTask, Targets
-from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.tasks.sequence_task import SequenceTask
+from bertsmith.tasks.task import Targets
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
@@ -42,7 +39,7 @@ class SequenceClassificationHead(LinearHead):
         return logits
 
 
-class SequenceClassification(RecordTask):
+class SequenceClassification(SequenceTask):
     """Targets: `labels` (B,), the label's place among the task's labels; -100 = no label.
 
     With `multi_label` any number of labels may hold at once; the targets are (B, C) of 0.0 and 1.0,
@@ -51,18 +48,13 @@ class SequenceClassification(RecordTask):
     Args:
         labels: the names; None where `learn_labels` is to find them.
         multi_label: a record's label is a list of labels.
-        classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
-        columns: of the training file, as the user named them (`text`, `pair`, `label`); a model
-            remembers them for files like it.
-        pairs: whether records are pairs of texts; None: unknown, or some are. Learned with the
-            labels.
+        classifier_dropout, columns, pairs: as for `SequenceTask`.
 
     Raises:
         ConfigError: a setting that cannot work.
     """
 
     name = "sequence_classification"
-    needs_pooler = True
     target = "labels"
     figure = "accuracy"
 
@@ -75,16 +67,11 @@ class SequenceClassification(RecordTask):
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
     ) -> None:
-        check_dropout(classifier_dropout)
-        self.classifier_dropout = classifier_dropout
+        super().__init__(classifier_dropout=classifier_dropout, columns=columns, pairs=pairs)
         self.multi_label = multi_label
         if multi_label:
             self.figure = "micro_f1"
-        self.columns = Layout.from_settings(columns or {}).named
-        self.pairs = pairs
         self.labels: list[str] | None = None
-        self.num_truncated = 0
-        """Texts or pairs cut to `max_length` so far."""
         if labels is not None:
             self._set_labels(labels)
 
@@ -101,40 +88,14 @@ class SequenceClassification(RecordTask):
                 do not make a classification.
         """
         counts: Counter[str] = Counter()
-        num_records = num_pairs = 0
-        for record in labelled(records):
+        for record in self.learning_pairs(labelled(records)):
             for label in self._labels_of(record):
                 if self.labels is not None:
                     self._index(label, record)
                 counts[label] += 1
-            num_records += 1
-            num_pairs += texts_of(record)[1] is not None
-        if self.pairs is None and num_pairs in (0, num_records):
-            self.pairs = num_pairs > 0
         if self.labels is None:
             self._set_labels(_sorted_labels(counts))
         return {label: counts[label] for label in self._known_labels()}
-
-    def examples(
-        self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
-    ) -> Iterator[Example]:
-        """Encode text or pair; the longer of a pair is cut first where both are too long.
-
-        Raises:
-            DataError: a record has no text, or a label that is not one of the task's, or is a pair
-                where the task is about single texts, or the other way round.
-        """
-        for record in records:
-            text, pair = texts_of(record)
-            check_pair(record, pair, self.pairs)
-            encoding = tokenizer.encode(text, pair, max_length=max_length)
-            if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
-                self.num_truncated += 1
-            has_label = label_of(record) is not None
-            target = self._target(record) if has_label else None
-            # Arrays, since lists of numbers take eight times the memory.
-            ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
-            yield Example(ids, segment_ids, target)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """`labels` (B,), or (B, C) with `multi_label`."""
@@ -193,15 +154,9 @@ class SequenceClassification(RecordTask):
         return answers
 
     def settings(self) -> dict[str, Any]:
-        """`labels`, and the others where they were given."""
-        settings: dict[str, Any] = {"labels": self._known_labels(), "columns": self.columns}
-        if self.classifier_dropout is not None:
-            settings["classifier_dropout"] = self.classifier_dropout
-        if self.multi_label:
-            settings["multi_label"] = True
-        if self.pairs is not None:
-            settings["pairs"] = self.pairs
-        return {key: value for key, value in settings.items() if value != {}}
+        """What was given or learned, `labels` first of all."""
+        several = {"multi_label": True} if self.multi_label else {}
+        return {"labels": self._known_labels()} | several | super().settings()
 
     def _set_labels(self, labels: Sequence[str | int]) -> None:
         self.labels = checked_labels(labels)
@@ -221,7 +176,8 @@ class SequenceClassification(RecordTask):
             return list(dict.fromkeys(_label_text(each, record) for each in labels))
         return [_label_text(label, record)]
 
-    def _target(self, record: Record) -> int | list[int]:
+    def target_of(self, record: Record) -> int | list[int]:
+        """The label's place among the task's labels, or with `multi_label` the places."""
         indices = [self._index(label, record) for label in self._labels_of(record)]
         return indices if self.multi_label else indices[0]
 

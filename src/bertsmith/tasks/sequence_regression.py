@@ -6,26 +6,23 @@ Dimension key: `B` sequences, `H` hidden size.
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bertsmith.batch import Batch
-from bertsmith.data.columns import label_of, texts_of
+from bertsmith.data.columns import label_of, labelled
 from bertsmith.data.example import Example
-from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 from bertsmith.metrics.regression import RegressionMetrics
 from bertsmith.model.bert import Bert, BertOutput
-from bertsmith.tasks.linear_head import LinearHead, check_dropout
+from bertsmith.tasks.linear_head import LinearHead
 from bertsmith.tasks.losses import mean_squared_error
-from bertsmith.tasks.pairs import are_pairs, check_pair
-from bertsmith.tasks.task import RecordTask, Targets
-from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.tasks.sequence_task import SequenceTask
+from bertsmith.tasks.task import Targets
 
 
 class SequenceRegressionHead(LinearHead):
@@ -37,18 +34,14 @@ class SequenceRegressionHead(LinearHead):
         return scores
 
 
-class SequenceRegression(RecordTask):
+class SequenceRegression(SequenceTask):
     """Targets: `scores` (B,), NaN = no score.
 
     Args:
-        classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
-        columns: of the training file, as the user named them (`text`, `pair`, `label`).
-        pairs: whether records are pairs of texts; None: unknown, or some are. Learned from the
-            training records.
+        classifier_dropout, columns, pairs: as for `SequenceTask`.
     """
 
     name = "sequence_regression"
-    needs_pooler = True
     target = "scores"
     figure = "pearson"
 
@@ -59,35 +52,26 @@ class SequenceRegression(RecordTask):
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
     ) -> None:
-        check_dropout(classifier_dropout)
-        self.classifier_dropout = classifier_dropout
-        self.columns = Layout.from_settings(columns or {}).named
-        self.pairs = pairs
-        self.num_truncated = 0
-        """Texts or pairs cut to `max_length` so far."""
+        super().__init__(classifier_dropout=classifier_dropout, columns=columns, pairs=pairs)
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
-        """Look through the training records for pairs; scores are not counted."""
-        if self.pairs is None:
-            self.pairs = are_pairs(records)
+        """Look through the training records; scores are not counted."""
+        for record in self.learning_pairs(labelled(records)):
+            self.target_of(record)
         return {}
 
-    def examples(
-        self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
-    ) -> Iterator[Example]:
-        """Encode text or pair; the longer of a pair is cut first where both are too long.
-
-        Raises:
-            DataError: a record has no text, or a label that is no number.
-        """
-        for record in records:
-            text, pair = texts_of(record)
-            check_pair(record, pair, self.pairs)
-            encoding = tokenizer.encode(text, pair, max_length=max_length)
-            if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
-                self.num_truncated += 1
-            ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
-            yield Example(ids, segment_ids, _score(record))
+    def target_of(self, record: Record) -> float:
+        """The label as a number."""
+        label = label_of(record)
+        try:
+            score = float(label)
+        except (TypeError, ValueError):
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(
+                f"{record.location}: the label {label!r} is no number; correct it or drop it"
+            )
+        return score
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """`scores` (B,)."""
@@ -110,29 +94,5 @@ class SequenceRegression(RecordTask):
         """The `score` of each record."""
         return [{"score": score} for score in logits.float().tolist()]
 
-    def settings(self) -> dict[str, Any]:
-        """What was given."""
-        given = {
-            "classifier_dropout": self.classifier_dropout,
-            "columns": self.columns or None,
-            "pairs": self.pairs,
-        }
-        return {key: value for key, value in given.items() if value is not None}
-
 
 TASK = SequenceRegression
-
-
-def _score(record: Record) -> float | None:
-    label = label_of(record)
-    if label is None:
-        return None
-    try:
-        score = float(label)
-    except (TypeError, ValueError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise DataError(
-            f"{record.location}: the label {label!r} is no number; correct it or drop the record"
-        )
-    return score
