@@ -77,13 +77,6 @@ def test_ranks_share_the_batches_of_one_process(world_size: int) -> None:
         assert take(ranked, 2, mine[1].position) == expected[2:4]
 
 
-def test_one_pass_sees_every_example_once_the_short_ones_first() -> None:
-    passed = list(make().one_pass())
-    assert sorted(itertools.chain(*map(targets, passed))) == list(range(10))
-    lengths = [length for loaded in passed for length in loaded.batch.cu_seqlens.diff().tolist()]
-    assert lengths == sorted(lengths)
-
-
 def test_what_cannot_be_dealt_is_refused() -> None:
     with pytest.raises(DataError, match="there are no examples"):
         make(0)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from bertsmith.batch import Batch
+from bertsmith.data.answered_in_order import WINDOW_BATCHES
 from bertsmith.data.record import Record
 from bertsmith.errors import CheckpointError, ConfigError, DataError
-from bertsmith.inference.answered_in_order import WINDOW_BATCHES
 from bertsmith.inference.predictor import Predictor
 
 WORDS = ["paris", "good", "bad", "film", "films", "book", "dull", "the", "unheard"]

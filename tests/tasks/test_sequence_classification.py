@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
+from bertsmith.data.example import EncodedRecord
 from bertsmith.data.example_batches import ExampleBatches
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
@@ -22,7 +22,7 @@ from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import Vocabulary
-from bertsmith.training.evaluation import evaluate
+from bertsmith.training.record_evaluation import evaluate_records
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["good", "fine", "bad", "poor", "plain", "dull", "film", "book", "a", "."]
@@ -76,16 +76,17 @@ def test_a_tiny_model_learns_every_label(tokenizer: Tokenizer, rows: list[dict[s
     # Of 40 seeds every one ends below 0.01, and the slowest is below 0.05 after 94 steps; another
     # platform's rounding is no more than another seed.
     model = BertForTasks(config.replace(initializer_range=0.2), [task])
-    examples = list(task.examples(data, tokenizer, max_length=16))
+    encoded = list(task.encode(data, tokenizer, max_length=16))
+    examples = [record.examples[0] for record in encoded]
     batches = ExampleBatches(examples, task.collate, batch_size=len(rows), seed=1)
-    before = evaluate(model, batches.one_pass(), "cpu")
+    before = evaluate_records(model, encoded, "cpu").figures(task)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for loaded in itertools.islice(batches.batches(), 200):
         logits = model(loaded.batch, loaded.targets)
         model.losses(logits, loaded.targets)["sequence_classification"].backward()
         optimizer.step()
         optimizer.zero_grad()
-    after = evaluate(model, batches.one_pass(), "cpu")
+    after = evaluate_records(model, encoded, "cpu").figures(task)
     assert before["loss"] > 0.5
     assert after["loss"] < 0.05
     # Macro F1 is 1 only where the records of every label are answered with it.
@@ -96,7 +97,8 @@ def test_gradients_reach_every_parameter(tokenizer: Tokenizer) -> None:
     torch.manual_seed(0)
     task = SequenceClassification(labels=["same", "different"])
     model = BertForTasks(TINY, [task])
-    examples = list(task.examples(records(PAIRS), tokenizer, max_length=16))
+    encoded = task.encode(records(PAIRS), tokenizer, max_length=16)
+    examples = [record.examples[0] for record in encoded]
     loaded = next(ExampleBatches(examples, task.collate, batch_size=8, seed=0).batches())
     losses = model.losses(model(loaded.batch, loaded.targets), loaded.targets)
     losses["sequence_classification"].backward()
@@ -219,7 +221,8 @@ def test_texts_are_encoded_and_long_ones_cut_and_counted(tokenizer: Tokenizer) -
         {"text": "good film . a"},
         {"text": "good film . a", "pair": "bad"},
     ]
-    first, second, third, fourth = task.examples(records(rows), tokenizer, max_length=5)
+    encoded = task.encode(records(rows), tokenizer, max_length=5)
+    first, second, third, fourth = (record.examples[0] for record in encoded)
     good, film, dot, bad = map(tokenizer.vocabulary.id_of, ["good", "film", ".", "bad"])
     assert (list(first.input_ids), first.target) == ([2, good, film, 3], 1)
     assert (list(second.input_ids), second.target) == ([2, good, film, dot, 3], 0)
@@ -245,27 +248,28 @@ def test_pairs_and_single_texts_are_not_taken_for_each_other(
     again = build_task(task.name, **task.settings())
     unlabelled = [{key: row[key] for key in row if key != "label"} for row in given]
     with pytest.raises(DataError, match=message):
-        list(again.examples(records(unlabelled), tokenizer, max_length=16))
+        list(again.encode(records(unlabelled), tokenizer, max_length=16))
 
 
 def test_a_task_of_both_takes_both(tokenizer: Tokenizer) -> None:
     task = SequenceClassification()
     task.learn_labels(records([*PAIRS, *SINGLES]))
     assert "pairs" not in task.settings()
-    assert len(list(task.examples(records([*PAIRS, *SINGLES]), tokenizer, max_length=16))) > 8
+    assert len(list(task.encode(records([*PAIRS, *SINGLES]), tokenizer, max_length=16))) > 8
 
 
 def test_a_record_of_another_label_is_refused_where_it_stands(tokenizer: Tokenizer) -> None:
     task = SequenceClassification(labels=["x", "y"])
     data = records([{"text": "a", "label": "x"}, {"text": "a", "label": "z"}])
     with pytest.raises(DataError, match=r"^train\.jsonl:2: label 'z' is not one of"):
-        list(task.examples(data, tokenizer, max_length=8))
+        list(task.encode(data, tokenizer, max_length=8))
 
 
 def test_answers_name_the_likeliest_label_and_all_probabilities() -> None:
     task = SequenceClassification(labels=["x", "y", "z"])
     logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
-    answers = task.predict(logits, Batch.from_sequences([[2, 3], [2, 3]]))
+    record = EncodedRecord(Record({}, "a:1"), ())
+    answers = [task.answer(record, row) for row in logits]
     assert [answer["label"] for answer in answers] == ["y", "x"]
     for answer, row in zip(answers, logits.softmax(-1), strict=True):
         assert list(answer["probabilities"]) == ["x", "y", "z"]
@@ -320,21 +324,20 @@ def test_several_labels_of_one_text_are_learned_each_by_itself(tokenizer: Tokeni
     assert again.settings() == task.settings() | {"classifier_dropout": 0.0}
     config = TINY.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     model = BertForTasks(config.replace(initializer_range=0.2), [task])
-    examples = list(task.examples(records(MOODS), tokenizer, max_length=16))
+    encoded = list(task.encode(records(MOODS), tokenizer, max_length=16))
+    examples = [record.examples[0] for record in encoded]
     batches = ExampleBatches(examples, task.collate, batch_size=5, seed=1)
-    assert evaluate(model, batches.one_pass(), "cpu")["micro_f1"] < 1.0
+    assert evaluate_records(model, encoded, "cpu").figures(task)["micro_f1"] < 1.0
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for loaded in itertools.islice(batches.batches(), 200):
         logits = model(loaded.batch, loaded.targets)
         model.losses(logits, loaded.targets)[task.name].backward()
         optimizer.step()
         optimizer.zero_grad()
-    figures = evaluate(model, batches.one_pass(), "cpu")
+    evaluation = evaluate_records(model, encoded, "cpu")
+    figures = evaluation.figures(task)
     assert figures["micro_f1"] == figures["accuracy"] == 1.0
-    model.eval()
-    batch = Batch.from_sequences([example.input_ids for example in examples])
-    with torch.no_grad():
-        answers = task.predict(model(batch, {})[task.name], batch)
+    answers = [task.answer(each.record, each.scores) for each in evaluation.scored]
     assert [set(answer["labels"]) for answer in answers] == [set(row["labels"]) for row in MOODS]
 
 

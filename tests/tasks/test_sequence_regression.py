@@ -46,14 +46,15 @@ def test_records_are_taught_and_answered() -> None:
     rows.append({"text": "good " * 20, "pair": "film", "label": None})
     task = SequenceRegression(columns={"text": "text"})
     records = [Record(row, f"a.jsonl:{line}") for line, row in enumerate(rows, 1)]
-    examples = list(task.examples(records, tokenizer, max_length=8))
+    encoded = list(task.encode(records, tokenizer, max_length=8))
+    examples = [record.examples[0] for record in encoded]
     assert [example.target for example in examples] == [4.5, 0.0, None]
     assert list(examples[2].segment_ids) == [0, 0, 0, 0, 0, 0, 1, 1]
     assert task.num_truncated == 1
     scores = task.collate(examples)["scores"]
     assert scores[:2].tolist() == [4.5, 0.0]
     assert scores[2].isnan()
-    assert task.predict(torch.tensor([0.5]), Batch.from_sequences([[2, 3]])) == [{"score": 0.5}]
+    assert task.answer(encoded[0], torch.tensor(0.5)) == {"score": 0.5}
     assert build_task(task.name, **task.settings()).settings() == task.settings()
 
 
@@ -62,7 +63,7 @@ def test_what_is_no_score_is_refused(label: object) -> None:
     tokenizer = Tokenizer.from_vocabulary(Vocabulary(SPECIAL_TOKENS), lowercase=True)
     records = [Record({"text": "a", "label": label}, "a.jsonl:1")]
     with pytest.raises(DataError, match=r"a\.jsonl:1: the label .* is no number"):
-        list(SequenceRegression().examples(records, tokenizer, max_length=8))
+        list(SequenceRegression().encode(records, tokenizer, max_length=8))
 
 
 def test_a_score_of_pairs_is_not_asked_of_single_texts() -> None:
@@ -71,4 +72,4 @@ def test_a_score_of_pairs_is_not_asked_of_single_texts() -> None:
     task.learn_labels([Record({"text": "a", "pair": "b", "label": 1}, "a.jsonl:1")])
     again = build_task(task.name, **task.settings())
     with pytest.raises(DataError, match=r"b\.txt:1 is a single text and the task was learned from"):
-        list(again.examples([Record({"text": "a"}, "b.txt:1")], tokenizer, max_length=8))
+        list(again.encode([Record({"text": "a"}, "b.txt:1")], tokenizer, max_length=8))

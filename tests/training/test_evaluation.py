@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from bertsmith.config import BertConfig
 from bertsmith.data.example import Example
-from bertsmith.data.example_batches import ExampleBatches, pack_examples
+from bertsmith.data.example_batches import pack_examples
 from bertsmith.data.loader import LoadedBatch, Position
 from bertsmith.errors import DataError
 from bertsmith.tasks.masked_lm import MaskedLM
@@ -39,9 +40,14 @@ def make_model() -> BertForTasks:
     return BertForTasks(CONFIG, [TASK])
 
 
+def batches(batch_size: int) -> Iterator[LoadedBatch]:
+    for start in range(0, len(EXAMPLES), batch_size):
+        examples = EXAMPLES[start : start + batch_size]
+        yield LoadedBatch(pack_examples(examples), TASK.collate(examples), Position())
+
+
 def figures(batch_size: int, **options: str) -> dict[str, float]:
-    batches = ExampleBatches(EXAMPLES, TASK.collate, batch_size=batch_size, seed=0)
-    return evaluate(make_model(), batches.one_pass(), "cpu", **options)
+    return evaluate(make_model(), batches(batch_size), "cpu", **options)
 
 
 def test_figures_do_not_depend_on_the_batches() -> None:
@@ -61,7 +67,7 @@ def test_figures_do_not_depend_on_the_batches() -> None:
 def test_the_loss_of_several_tasks_is_the_sum_of_their_means_over_targets() -> None:
     torch.manual_seed(0)
     model = BertForTasks(CONFIG, [MaskedLM(), NextSentence()]).eval()
-    batches = []
+    loaded = []
     for examples, masked, pairs in [
         (EXAMPLES[:3], [7, 8, 9, -100], [0, 1, -100]),
         (EXAMPLES[3:5], [4, -100, -100, -100], [1, 1]),
@@ -71,8 +77,8 @@ def test_the_loss_of_several_tasks_is_the_sum_of_their_means_over_targets() -> N
             "masked_labels": torch.tensor(masked),
             "next_sentence_labels": torch.tensor(pairs),
         }
-        batches.append(LoadedBatch(pack_examples(examples), targets, Position()))
-    found = evaluate(model, batches, "cpu")
+        loaded.append(LoadedBatch(pack_examples(examples), targets, Position()))
+    found = evaluate(model, loaded, "cpu")
     assert found["loss"] == pytest.approx(
         found["masked_lm_loss"] + found["next_sentence_loss"], abs=1e-6
     )
@@ -82,9 +88,8 @@ def test_the_loss_of_several_tasks_is_the_sum_of_their_means_over_targets() -> N
 @pytest.mark.parametrize("is_training", [True, False])
 def test_dropout_is_off_and_the_mode_comes_back(is_training: bool) -> None:
     model = make_model().train(is_training)
-    batches = ExampleBatches(EXAMPLES, TASK.collate, batch_size=8, seed=0)
-    first = evaluate(model, batches.one_pass(), "cpu")
-    assert first == evaluate(model, batches.one_pass(), "cpu")
+    first = evaluate(model, batches(8), "cpu")
+    assert first == evaluate(model, batches(8), "cpu")
     assert model.training is is_training
     assert all(parameter.grad is None for parameter in model.parameters())
 

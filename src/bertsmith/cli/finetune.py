@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         finetuned.outcome, output, f"bertsmith finetune {output / 'recipe.toml'} --resume"
     )
     if status == 0:
-        truncated = getattr(finetuned.task, "num_truncated", 0)
+        truncated = finetuned.task.num_truncated
         if truncated:
             print(
                 f"cut at {finetuned.preparation.max_length} wordpieces (data.max_seqlen or, where "

@@ -1,4 +1,4 @@
-"""Examples of a fine-tuning task in batches: shuffled and endless to train, once to evaluate.
+"""Examples of a fine-tuning task in shuffled, endless batches.
 
 Which examples make up batch `b` of epoch `e` is a function of the seed and these two numbers, so
 that a run resumes exactly and any number of ranks sees the same batches.
@@ -6,7 +6,7 @@ that a run resumes exactly and any number of ranks sees the same batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -80,12 +80,6 @@ class ExampleBatches:
             )
         return self._batches(position.epoch, position.batch)
 
-    def one_pass(self) -> Iterator[LoadedBatch]:
-        """All examples once, for evaluation, the short ones first so that padding is least."""
-        by_length = sorted(range(len(self.examples)), key=lambda i: len(self.examples[i].input_ids))
-        for batch in range(self.num_batches):
-            yield self._load(by_length, 0, batch, batch + 1)
-
     def _batches(self, epoch: int, first: int) -> Generator[LoadedBatch, None, None]:
         """`first` begins the group of batches that the ranks share; it may lie epochs ahead."""
         while True:
@@ -112,7 +106,6 @@ class ExampleBatches:
 
 
 def pack_examples(examples: Sequence[Example]) -> Batch:
-    """Lay examples end to end."""
-    return Batch.from_sequences(
-        [example.input_ids for example in examples], [example.segment_ids for example in examples]
-    )
+    """Lay the sequences of examples end to end."""
+    ids, segment_ids = zip(*(part for each in examples for part in each.sequences()), strict=True)
+    return Batch.from_sequences(ids, segment_ids)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertsmith.batch import Batch
+from bertsmith.data.answered_in_order import answered_in_order
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
 from bertsmith.export.model_folder import LoadedModel, load_model
 from bertsmith.export.sentence_transformers import Pooling
-from bertsmith.inference.answered_in_order import answered_in_order
 from bertsmith.inference.text_examples import text_examples
 from bertsmith.training.parallelize import choose_device
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from bertsmith.batch import Batch
+from bertsmith.data.answered_in_order import answered_in_order
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
 from bertsmith.export.model_folder import LoadedModel
-from bertsmith.inference.answered_in_order import answered_in_order
 from bertsmith.inference.embedder import BATCH_TOKENS, layer_index
 from bertsmith.inference.text_examples import text_examples
 from bertsmith.model.attention import SelfAttention

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
-from bertsmith.data.columns import without_label
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
-from bertsmith.errors import ConfigError, DataError
+from bertsmith.errors import DataError
 from bertsmith.export.model_folder import load_model
-from bertsmith.inference.answered_in_order import answered_in_order
 from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.scoring import score_records
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.parallelize import choose_device
-
-BATCH_TOKENS = 4096
+from bertsmith.training.record_evaluation import batch_tokens_on, record_task
 
 
 class Predictor:
@@ -68,17 +67,18 @@ class Predictor:
     @property
     def num_truncated(self) -> int:
         """Records cut to `max_length` so far."""
-        return getattr(self.task, "num_truncated", 0)
+        return self.task.num_truncated
 
     def predict(
-        self, records: Iterable[Any], *, batch_tokens: int = BATCH_TOKENS
+        self, records: Iterable[Any], *, batch_tokens: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """One JSON-ready answer for each record, in order, while the records are being read.
 
         Args:
             records: texts, pairs of texts, mappings of fields by name, or `Record`s; a label
                 among the fields is not looked at.
-            batch_tokens: the most tokens to compute at once, unless one record alone has more.
+            batch_tokens: the most tokens to compute at once, unless one sequence alone has more;
+                None: what suits the device.
 
         Raises:
             ConfigError: `batch_tokens` is below 1.
@@ -86,50 +86,30 @@ class Predictor:
         """
         if isinstance(records, str | Mapping | Record):
             raise DataError("predict takes many records and got a single one; put it in a list")
-        examples = self.task.examples(
-            (without_label(self._record(item, i)) for i, item in enumerate(records, 1)),
-            self.tokenizer,
-            max_length=self.max_length,
+        unlabelled = (
+            self.task.without_label(self._record(item, i)) for i, item in enumerate(records, 1)
         )
-        yield from answered_in_order(examples, self._answer, batch_tokens)
+        encoded = self.task.encode(unlabelled, self.tokenizer, max_length=self.max_length)
+        tokens = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
+        for scored in score_records(self.task, encoded, self._logits, tokens):
+            yield self.task.answer(scored.record, scored.scores)
 
-    def _answer(self, examples: list[Example]) -> list[dict[str, Any]]:
-        batch = pack_examples(examples).to(self.device)
+    def _logits(self, examples: list[Example]) -> Tensor:
         with torch.inference_mode():
-            logits = self.model(batch, {})[self.task.name]
-        return self.task.predict(logits, batch)
+            logits: Tensor = self.model(pack_examples(examples).to(self.device), {})[self.task.name]
+        return logits
 
     def _record(self, item: Any, number: int) -> Record:
+        if isinstance(item, Record):
+            return item
         location = f"record {number}"
-        match item:
-            case Record():
-                return item
-            case str():
-                return Record({"text": item}, location)
-            case Mapping():
-                return self.layout.rename(Record(dict(item), location), is_table=False)
-            case (str(text), str(pair)):
-                return Record({"text": text, "pair": pair}, location)
-        raise DataError(
-            f"{location} is of type {type(item).__name__}; it must be a text, a pair of texts or a "
-            "mapping of fields by name"
-        )
-
-
-def record_task(model: BertForTasks) -> RecordTask:
-    """The model's only task, if it is learned from records.
-
-    Raises:
-        ConfigError: it is not, or there are several.
-    """
-    match model.tasks:
-        case (RecordTask() as task,):
-            return task
-    names = ", ".join(task.name for task in model.tasks) or "none"
-    raise ConfigError(
-        f"the model's tasks ({names}) must be one that is learned from records; make it with "
-        "`bertsmith finetune`"
-    )
+        fields = self.task.fields_of(item)
+        if fields is None:
+            raise DataError(
+                f"{location} is of type {type(item).__name__}; it must be a text, a pair of texts "
+                "or a mapping of fields by name"
+            )
+        return self.layout.rename(Record(dict(fields), location), is_table=False)
 
 
 def remembered_layout(task: RecordTask) -> Layout:

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bertsmith.batch import Batch
 from bertsmith.data.columns import label_of, labelled
-from bertsmith.data.example import Example
+from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.metrics.classification import ClassificationMetrics
@@ -23,9 +22,10 @@ from bertsmith.metrics.multi_label import MultiLabelMetrics
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.labels import checked_labels
 from bertsmith.tasks.linear_head import LinearHead
+from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_binary_cross_entropy, mean_cross_entropy
 from bertsmith.tasks.sequence_task import SequenceTask
-from bertsmith.tasks.task import Targets
+from bertsmith.tasks.task import ScoredRecord, Targets
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
@@ -49,6 +49,7 @@ class SequenceClassification(SequenceTask):
         labels: the names; None where `learn_labels` is to find them.
         multi_label: a record's label is a list of labels.
         classifier_dropout, columns, pairs: as for `SequenceTask`.
+        long_text, window_step, window_join: as for `LongText`.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -66,8 +67,16 @@ class SequenceClassification(SequenceTask):
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
+        long_text: LongTextRule = "head",
+        window_step: int | None = None,
+        window_join: WindowJoin = "mean",
     ) -> None:
-        super().__init__(classifier_dropout=classifier_dropout, columns=columns, pairs=pairs)
+        super().__init__(
+            classifier_dropout=classifier_dropout,
+            columns=columns,
+            pairs=pairs,
+            long_text=LongText(long_text, window_step, window_join),
+        )
         self.multi_label = multi_label
         if multi_label:
             self.figure = "micro_f1"
@@ -126,32 +135,24 @@ class SequenceClassification(SequenceTask):
             return MultiLabelMetrics()
         return ClassificationMetrics(len(self._known_labels()))
 
-    def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
+    def answer(self, record: EncodedRecord, scores: Tensor) -> dict[str, Any]:  # noqa: ARG002
         """The likeliest `label`, its `probability`, and the `probabilities` of all.
 
         With `multi_label` the `labels` that are likelier than not, and the `probabilities`.
         """
         labels = self._known_labels()
         if self.multi_label:
-            rows = [
-                dict(zip(labels, row, strict=True)) for row in logits.float().sigmoid().tolist()
-            ]
-            return [
-                {"labels": [x for x in labels if row[x] > 0.5], "probabilities": row}
-                for row in rows
-            ]
-        answers = []
-        for row in logits.float().softmax(-1).tolist():
-            probabilities = dict(zip(labels, row, strict=True))
-            label = max(probabilities, key=probabilities.__getitem__)
-            answers.append(
-                {
-                    "label": label,
-                    "probability": probabilities[label],
-                    "probabilities": probabilities,
-                }
-            )
-        return answers
+            row = dict(zip(labels, scores.sigmoid().tolist(), strict=True))
+            return {"labels": [x for x in labels if row[x] > 0.5], "probabilities": row}
+        row = dict(zip(labels, scores.softmax(-1).tolist(), strict=True))
+        label = max(row, key=row.__getitem__)
+        return {"label": label, "probability": row[label], "probabilities": row}
+
+    def figures(self, scored: Sequence[ScoredRecord]) -> dict[str, float]:
+        """See `ClassificationMetrics` and `MultiLabelMetrics`."""
+        metrics = self.metrics()
+        metrics.update(*self.scores_and_targets(scored))
+        return metrics.compute()
 
     def settings(self) -> dict[str, Any]:
         """What was given or learned, `labels` first of all."""

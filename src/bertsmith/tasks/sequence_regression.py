@@ -6,23 +6,23 @@ Dimension key: `B` sequences, `H` hidden size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bertsmith.batch import Batch
 from bertsmith.data.columns import label_of, labelled
-from bertsmith.data.example import Example
+from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 from bertsmith.metrics.regression import RegressionMetrics
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.linear_head import LinearHead
+from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_squared_error
 from bertsmith.tasks.sequence_task import SequenceTask
-from bertsmith.tasks.task import Targets
+from bertsmith.tasks.task import ScoredRecord, Targets
 
 
 class SequenceRegressionHead(LinearHead):
@@ -39,6 +39,7 @@ class SequenceRegression(SequenceTask):
 
     Args:
         classifier_dropout, columns, pairs: as for `SequenceTask`.
+        long_text, window_step, window_join: as for `LongText`.
     """
 
     name = "sequence_regression"
@@ -51,8 +52,16 @@ class SequenceRegression(SequenceTask):
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
+        long_text: LongTextRule = "head",
+        window_step: int | None = None,
+        window_join: WindowJoin = "mean",
     ) -> None:
-        super().__init__(classifier_dropout=classifier_dropout, columns=columns, pairs=pairs)
+        super().__init__(
+            classifier_dropout=classifier_dropout,
+            columns=columns,
+            pairs=pairs,
+            long_text=LongText(long_text, window_step, window_join),
+        )
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
         """Look through the training records; scores are not counted."""
@@ -90,9 +99,15 @@ class SequenceRegression(SequenceTask):
         """Squared error and correlations; see `RegressionMetrics`."""
         return RegressionMetrics()
 
-    def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
-        """The `score` of each record."""
-        return [{"score": score} for score in logits.float().tolist()]
+    def answer(self, record: EncodedRecord, scores: Tensor) -> dict[str, Any]:  # noqa: ARG002
+        """The `score`."""
+        return {"score": float(scores)}
+
+    def figures(self, scored: Sequence[ScoredRecord]) -> dict[str, float]:
+        """See `RegressionMetrics`."""
+        metrics = self.metrics()
+        metrics.update(*self.scores_and_targets(scored))
+        return metrics.compute()
 
 
 TASK = SequenceRegression

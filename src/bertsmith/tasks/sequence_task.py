@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from bertsmith.data.columns import label_of, texts_of
-from bertsmith.data.example import Example
+from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 from bertsmith.tasks.linear_head import check_dropout
-from bertsmith.tasks.task import RecordTask
+from bertsmith.tasks.long_text import LongText
+from bertsmith.tasks.task import RecordTask, ScoredRecord
 from bertsmith.text.tokenizer import Tokenizer
 
 
@@ -30,6 +34,7 @@ class SequenceTask(RecordTask):
             remembers them for files like it.
         pairs: whether records are pairs of texts; None: unknown, or some are. Learned from the
             training records.
+        long_text: how what is too long is cut, or that it is read in windows; see `LongText`.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -43,13 +48,13 @@ class SequenceTask(RecordTask):
         classifier_dropout: float | None,
         columns: Mapping[str, str] | None,
         pairs: bool | None,
+        long_text: LongText,
     ) -> None:
         check_dropout(classifier_dropout)
         self.classifier_dropout = classifier_dropout
         self.columns = Layout.from_settings(columns or {}).named
         self.pairs = pairs
-        self.num_truncated = 0
-        """Texts or pairs cut to `max_length` so far."""
+        self.long_text = long_text
 
     @abstractmethod
     def target_of(self, record: Record) -> Any:
@@ -59,10 +64,10 @@ class SequenceTask(RecordTask):
             DataError: it is nothing to this task.
         """
 
-    def examples(
+    def encode(
         self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
-    ) -> Iterator[Example]:
-        """Encode text or pair; the longer of a pair is cut first where both are too long.
+    ) -> Iterator[EncodedRecord]:
+        """Encode text or pair; every window of a long one has the record's target.
 
         Raises:
             DataError: a record has no text, or a label that is nothing to the task, or is a pair
@@ -71,13 +76,24 @@ class SequenceTask(RecordTask):
         for record in records:
             text, pair = texts_of(record)
             self._check_pair(record, pair)
-            encoding = tokenizer.encode(text, pair, max_length=max_length)
-            if len(encoding) == max_length and len(tokenizer.encode(text, pair)) > max_length:
-                self.num_truncated += 1
+            encodings, is_cut = self.long_text.encode(tokenizer, text, pair, max_length)
+            self.num_truncated += is_cut
             target = None if label_of(record) is None else self.target_of(record)
             # Arrays, since lists of numbers take eight times the memory.
-            ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
-            yield Example(ids, segment_ids, target)
+            examples = (
+                Example(array("i", each.ids), array("b", each.segment_ids), target)
+                for each in encodings
+            )
+            yield EncodedRecord(record, tuple(examples))
+
+    def join(self, record: EncodedRecord, logits: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
+        """(1, ...) logits of each window → (...)."""
+        return self.long_text.join([rows[0] for rows in logits])
+
+    def scores_and_targets(self, scored: Sequence[ScoredRecord]) -> tuple[Tensor, Tensor]:
+        """(B, ...) scores and their (B, ...) targets, of records."""
+        targets = self.collate([each.record.examples[0] for each in scored])[self.target]
+        return torch.stack([each.scores for each in scored]), targets
 
     def learning_pairs(self, records: Iterable[Record]) -> Iterator[Record]:
         """The same records; `pairs`, where it was not given, is known when all have been read."""
@@ -95,6 +111,7 @@ class SequenceTask(RecordTask):
             "columns": self.columns or None,
             "pairs": self.pairs,
         }
+        given |= self.long_text.settings()
         return {key: value for key, value in given.items() if value is not None}
 
     def _check_pair(self, record: Record, pair: str | None) -> None:

@@ -10,14 +10,15 @@ Dimension key: `B` sequences.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from bertsmith.batch import Batch
-from bertsmith.data.example import Example
-from bertsmith.data.records import Record
+from bertsmith.data.columns import labelled, without_label
+from bertsmith.data.example import EncodedRecord, Example
+from bertsmith.data.record import Record
 from bertsmith.metrics.accumulator import Accumulator
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.text.tokenizer import Tokenizer
@@ -64,26 +65,89 @@ class Task(ABC):
         return {}
 
 
+@dataclass(frozen=True)
+class ScoredRecord:
+    """A record and what the model says about it."""
+
+    record: EncodedRecord
+    scores: Any
+    """The task's own: what its `join` made of the logits."""
+
+
 class RecordTask(Task):
-    """A task that is learned from labelled records."""
+    """A task that is learned from labelled records.
+
+    Training sees examples: a record, or a window of a long one. Figures and answers are of
+    records, whose windows are joined first.
+    """
 
     figure: str
-    """Which of its metrics says that a model is better than another; higher is better."""
+    """Which of `figures` says that a model is better than another; higher is better."""
+    scores_tokens: ClassVar[bool] = False
+    """Whether the head gives a row of logits for each token; else it does for each sequence."""
+    default_max_seqlen: ClassVar[int] = 128
+    """Where texts are cut, or windows end, when the recipe does not say."""
+    num_truncated: int = 0
+    """Records that lost part of their text so far."""
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:  # noqa: ARG002
         """Look through the training records first, and count them by label where there are any."""
         return {}
 
+    def labelled(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Records to train or to measure on, those without a gold label left out.
+
+        Raises:
+            DataError: one should have a label and has none.
+        """
+        return labelled(records)
+
+    def without_label(self, record: Record) -> Record:
+        """The record as one to be answered, where a wrong label is no matter."""
+        return without_label(record)
+
+    def fields_of(self, item: Any) -> Mapping[str, Any] | None:
+        """A record's fields, of what is handed to a `Predictor` as a record; None: it is none."""
+        match item:
+            case Mapping():
+                return item
+            case str():
+                return {"text": item}
+            case (str(text), str(pair)):
+                return {"text": text, "pair": pair}
+        return None
+
     @abstractmethod
-    def examples(
+    def encode(
         self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
-    ) -> Iterator[Example]:
-        """Turn records into what the encoder reads, in order; a record without label has none."""
+    ) -> Iterator[EncodedRecord]:
+        """Turn records into what the encoder reads, in order.
+
+        Raises:
+            DataError: a record is nothing to the task.
+        """
 
     @abstractmethod
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """Targets of a packed batch of these examples."""
 
     @abstractmethod
-    def predict(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
-        """Turn logits into one JSON-ready answer for each sequence."""
+    def join(self, record: EncodedRecord, logits: Sequence[Tensor]) -> Any:
+        """What the windows of a record say together.
+
+        Args:
+            record: of one or more examples.
+            logits: for each example its rows, float32 on the CPU: one for each of its tokens or,
+                by `scores_tokens`, of its sequences.
+        """
+
+    @abstractmethod
+    def answer(self, record: EncodedRecord, scores: Any) -> dict[str, Any]:
+        """Turn what `join` gave into a JSON-ready answer."""
+
+    @abstractmethod
+    def figures(self, scored: Sequence[ScoredRecord]) -> dict[str, float]:
+        """Measure the scores of labelled records; `figure` is among the figures."""
+
+    def tune(self, scored: Sequence[ScoredRecord]) -> None:
+        """Set what is to be chosen on records not trained on, such as thresholds, if anything."""

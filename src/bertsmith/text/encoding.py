@@ -15,7 +15,7 @@ from bertsmith.errors import ConfigError, DataError
 Text = str | Sequence[str]
 """A text, or its words where it has been split already."""
 
-Truncation = Literal["longest_first", "only_first", "only_second", "head_tail"]
+Truncation = Literal["longest_first", "only_first", "only_second", "head_tail", "tail"]
 """How a text, or a pair, that is too long is cut.
 
 longest_first: the longer of the two loses its last piece until both fit; of two that are equally
@@ -24,6 +24,7 @@ only_first, only_second: that one loses its end; the other stays whole.
 head_tail: the lengths of longest_first, but of each text the first quarter and the end are kept
     and the middle is cut (Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?":
     128 of 512 from the head).
+tail: the lengths of longest_first, but of each text the end is kept.
 """
 
 
@@ -119,6 +120,8 @@ def truncate(texts: Sequence[Pieces], max_length: int, truncation: Truncation) -
     kept = _kept_lengths([len(text) for text in texts], budget, truncation)
     if truncation == "head_tail":
         return [_head_tail(text, length) for text, length in zip(texts, kept, strict=True)]
+    if truncation == "tail":
+        return [text[len(text) - length :] for text, length in zip(texts, kept, strict=True)]
     return [text[:length] for text, length in zip(texts, kept, strict=True)]
 
 

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,9 +168,11 @@ class Tokenizer:
         *,
         max_length: int,
         step: int,
+        over: Literal["first", "last"] = "last",
+        max_other: int | None = None,
         split_special_tokens: bool = False,
     ) -> list[Encoding]:
-        """Overlapping windows over a long text; with a pair, over the pair after the whole text.
+        """Overlapping windows over a long text; the other of a pair is whole in each.
 
         Args:
             text: the long text, or the question before it.
@@ -179,27 +181,33 @@ class Tokenizer:
             step: how many wordpieces each window starts after the one before it. This is
                 Google's doc_stride; Hugging Face's stride is the overlap, which is the room for
                 the long text less the step. A step beyond that room is shortened to it.
+            over: which text of a pair is the long one.
+            max_other: the most wordpieces of the other one, which loses its end; None: no limit.
             split_special_tokens: as in `encode`.
 
         Raises:
             ConfigError: `step` is below 1, or `max_length` too small.
-            DataError: the question leaves no room.
+            DataError: the other text leaves no room.
         """
         if step < 1:
             raise ConfigError(f"step ({step}) must be at least 1 wordpiece")
         texts = [text] if pair is None else [text, pair]
-        *question, document = (
-            self._cutter.pieces([each], split_special_tokens)[0] for each in texts
-        )
-        width = room(max_length, len(texts)) - sum(map(len, question))
+        pieces = [self._cutter.pieces([each], split_special_tokens)[0] for each in texts]
+        document = pieces.pop(0 if over == "first" else -1)
+        others = [other[:max_other] for other in pieces]
+        width = room(max_length, len(texts)) - sum(map(len, others))
         if width < 1:
+            which = "second" if over == "first" else "first"
             raise DataError(
-                f"the first text has {len(question[0])} wordpieces, which leaves no room for the "
-                f"second in max_length ({max_length}); shorten it"
+                f"the {which} text has {len(others[0])} wordpieces, which leaves no room for the "
+                f"other in max_length ({max_length}); shorten it"
             )
         step = min(step, width)
         starts = range(0, max(1, len(document) - width + step), step)
-        return [self._assemble([*question, document[at : at + width]]) for at in starts]
+        windows = [document[at : at + width] for at in starts]
+        if over == "first":
+            return [self._assemble([window, *others]) for window in windows]
+        return [self._assemble([*others, window]) for window in windows]
 
     def wordpieces(self, text: str) -> list[str]:
         """The wordpieces of a text, without [CLS] and [SEP]; special tokens are recognised."""

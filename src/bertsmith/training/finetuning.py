@@ -5,13 +5,15 @@ All parameters are trained, starting from all the pre-trained ones; only the hea
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertsmith.data.columns import labelled
-from bertsmith.data.example import Example
+import torch
+
+from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.example_batches import ExampleBatches
 from bertsmith.data.layout import Layout
 from bertsmith.data.records import read_records
@@ -19,11 +21,12 @@ from bertsmith.errors import ConfigError
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_folder import load_pretrained
 from bertsmith.ops.attention import get_attention
+from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.task import RecordTask
-from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.trainer import HeldOut, Outcome
 
@@ -36,10 +39,12 @@ class Preparation:
     label_counts: dict[str, int]
     """Training records of each label; empty for a task without labels."""
     num_train: int
+    num_examples: int
+    """Training records, or where some are long, their windows."""
     num_eval: int
     steps: int | None
     max_length: int
-    """Wordpieces at which texts are cut."""
+    """Wordpieces at which texts are cut, or windows end."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +94,24 @@ def _finetune(
         attention=get_attention(model_settings.attention),
         **model_settings.published(),
     )
-    max_length = min(data.max_seqlen, loaded.model.config.max_position_embeddings)
+    max_seqlen = data.max_seqlen or task.default_max_seqlen
+    max_length = min(max_seqlen, loaded.model.config.max_position_embeddings)
     # Predictions cut texts where training did: positions beyond it have learned nothing here.
     tokenizer = loaded.tokenizer.with_max_length(max_length)
 
-    def read(path: Path) -> list[Example]:
-        return _read_examples(path, layout, task, tokenizer, max_length)
+    def read(path: Path) -> Iterator[EncodedRecord]:
+        records = task.labelled(read_records(path, layout=layout))
+        return task.encode(records, tokenizer, max_length=max_length)
 
+    counted = 0
+    examples: list[Example] = []
+    for record in read(data.train):
+        examples += record.examples
+        counted += 1
     source = ExampleBatches(
-        read(data.train), task.collate, batch_size=settings.batch_size, seed=settings.seed
+        examples, task.collate, batch_size=settings.batch_size, seed=settings.seed
     )
-    held_out = held_out_source = None
-    if data.eval is not None:
-        held_out_source = ExampleBatches(
-            read(data.eval), task.collate, batch_size=4 * settings.batch_size, seed=0
-        )
-        held_out = HeldOut(held_out_source.one_pass, task.figure, higher_is_better=True)
+    held_out_records = [] if data.eval is None else list(read(data.eval))
     steps = settings.steps
     if steps is None and settings.budget_minutes is None:
         batches = source.num_batches * settings.epochs
@@ -112,21 +119,40 @@ def _finetune(
     preparation = Preparation(
         report=loaded.report,
         label_counts=label_counts,
-        num_train=len(source.examples),
-        num_eval=len(held_out_source.examples) if held_out_source else 0,
+        num_train=counted,
+        num_examples=len(examples),
+        num_eval=len(held_out_records),
         steps=steps,
         max_length=max_length,
     )
     if on_prepared is not None:
         on_prepared(preparation)
-    outcome = train(start, recipe, loaded.model, tokenizer, source, held_out, steps)
+    held_out = _held_out(task, held_out_records) if held_out_records else None
+    final: dict[str, float] = {}
+
+    def finish(model: BertForTasks) -> None:
+        """Choose thresholds, and measure the kept model as `bertsmith evaluate` will."""
+        if held_out_records:
+            evaluation = evaluate_records(model, held_out_records, start.device)
+            task.tune(evaluation.scored)
+            final.update(evaluation.figures(task))
+
+    outcome = train(start, recipe, loaded.model, tokenizer, source, held_out, steps, finish=finish)
     draw_curves(
         settings.output / "metrics.jsonl",
         settings.output / "curves.png",
         metric=task.figure,
         majority=outcome.figures.get("majority_accuracy"),
     )
-    return Finetuned(outcome, preparation, task)
+    figures = final or outcome.figures
+    return Finetuned(dataclasses.replace(outcome, figures=figures), preparation, task)
+
+
+def _held_out(task: RecordTask, records: list[EncodedRecord]) -> HeldOut:
+    def measure(model: BertForTasks, device: torch.device, precision: str) -> dict[str, float]:
+        return evaluate_records(model, records, device, precision=precision).figures(task)
+
+    return HeldOut(measure, task.figure, higher_is_better=True)
 
 
 def _build_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
@@ -139,10 +165,3 @@ def _build_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
             "`bertsmith pretrain`"
         )
     return task
-
-
-def _read_examples(
-    path: Path, layout: Layout, task: RecordTask, tokenizer: Tokenizer, max_length: int
-) -> list[Example]:
-    records = labelled(read_records(path, layout=layout))
-    return list(task.examples(records, tokenizer, max_length=max_length))

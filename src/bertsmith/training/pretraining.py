@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from bertsmith.data.loader import LoadedBatch, PretrainingBatches
+from bertsmith.data.loader import PretrainingBatches
 from bertsmith.data.masking import Masking
 from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.data.wordpiece_ids import WordpieceIds
@@ -20,6 +21,7 @@ from bertsmith.tasks.registry import build_task, task_class
 from bertsmith.tasks.task import RecordTask, Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
+from bertsmith.training.evaluation import evaluate
 from bertsmith.training.recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.stall import Standing, stall_warning
@@ -83,10 +85,11 @@ def _pretrain(
         held_out_source = batches_of(held_out_corpus, HELD_OUT_SEED)
         count = -(-data.eval_tokens // settings.batch_tokens)
 
-        def held_out_batches() -> Iterable[LoadedBatch]:
-            return held_out_source.evaluation_batches(count)
+        def measure(model: BertForTasks, device: torch.device, precision: str) -> dict[str, float]:
+            batches = held_out_source.evaluation_batches(count)
+            return evaluate(model, batches, device, precision=precision)
 
-        held_out = HeldOut(held_out_batches, "loss", higher_is_better=False, remark=remark)
+        held_out = HeldOut(measure, "loss", higher_is_better=False, remark=remark)
     outcome = train(start, recipe, model, tokenizer, source, held_out, settings.steps)
     draw_curves(
         settings.output / "metrics.jsonl",

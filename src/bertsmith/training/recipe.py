@@ -129,7 +129,8 @@ class FinetuneData(Settings):
 
     train: Annotated[Path, "a file of records, in quotes"]
     eval: Annotated[Path, "a file of records, in quotes"] | None = None
-    max_seqlen: Count = 128
+    max_seqlen: Count | None = None
+    """Where texts are cut, or windows end; where not set, as the task has it (128 for most)."""
     text: str | int | None = None
     """The column of the text: its name, or its number counted from 1; and so for"""
     pair: str | int | None = None
@@ -206,7 +207,7 @@ class FinetuneTraining(TrainSettings):
     epochs: PositiveFloat = 3.0
     """Read where neither `steps` nor `budget_minutes` is set."""
     batch_size: Count = 32
-    """Records in a microbatch."""
+    """Records, or windows of long ones, in a microbatch."""
 
 
 class Recipe(Settings):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -117,10 +118,13 @@ def train(
     source: BatchSource,
     held_out: HeldOut | None,
     steps: int | None,
+    *,
+    finish: Callable[[BertForTasks], None] = lambda _: None,
 ) -> Outcome:
     """Run the loop, then leave the best model, or without held-out data the last, in the folder.
 
-    A run that was asked to stop leaves its checkpoint and no model.
+    A run that was asked to stop leaves its checkpoint and no model. `finish` sees the model before
+    it is saved.
     """
     settings = recipe.train
     done = start.state or TrainingState()
@@ -149,6 +153,7 @@ def train(
         best = outcome.state.best_step
         if best is not None and best != outcome.state.step:
             load_weights(model, start.checkpoints.path(best))
+        finish(model)
         save_model(settings.output, model, tokenizer)
     return outcome
 

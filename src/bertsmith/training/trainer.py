@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -23,7 +23,6 @@ from bertsmith.errors import DataError
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
-from bertsmith.training.evaluation import evaluate
 from bertsmith.training.log import RunLog
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
 from bertsmith.training.parallelize import choose_precision, precision_context
@@ -58,8 +57,8 @@ class Evaluated:
 class HeldOut:
     """What a run is measured on while it trains."""
 
-    batches: Callable[[], Iterable[LoadedBatch]]
-    """The same batches each time it is called."""
+    measure: Callable[[BertForTasks, torch.device, str], dict[str, float]]
+    """Gives the figures of a model on a device, at a precision; on the same data each time."""
     figure: str
     """The figure that says which model is the best."""
     higher_is_better: bool
@@ -289,9 +288,7 @@ class Trainer:
         if self.held_out is None:
             return False
         self._check_finite()
-        figures = evaluate(
-            self.model, self.held_out.batches(), self.device, precision=self.precision
-        )
+        figures = self.held_out.measure(self.model, self.device, self.precision)
         self._write("eval", figures)
         remark = self.held_out.remark(
             Evaluated(self.state, self._progress(), figures, self._training_figures)
