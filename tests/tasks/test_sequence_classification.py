@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bertsmith.config import BertConfig
-from bertsmith.data.example import EncodedRecord
+from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.example_batches import ExampleBatches
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
@@ -20,6 +20,7 @@ from bertsmith.errors import ConfigError, DataError
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.sequence_classification import SequenceClassification
+from bertsmith.tasks.task import ScoredRecord
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import Vocabulary
 from bertsmith.training.record_evaluation import evaluate_records
@@ -351,3 +352,58 @@ def test_a_text_that_is_not_labelled_does_not_count_among_several() -> None:
     loss.backward()
     assert logits.grad is not None
     assert not logits.grad[1].any()
+
+
+def test_cells_of_a_table_hold_several_labels_or_none(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    path = tmp_path / "moods.csv"
+    path.write_text('text,labels\na good film,"good, film"\na bad book,\na film,film\n')
+    task = SequenceClassification(multi_label=True, label_separator=",", class_weights="balanced")
+    assert task.learn_labels(read_records(path)) == {"film": 2, "good": 1}
+    assert task.settings()["class_weights"] == [0.5, 2.0]
+    encoded = list(task.encode(task.labelled(read_records(path)), tokenizer, max_length=8))
+    assert [record.examples[0].target for record in encoded] == [[1, 0], [], [0]]
+    rows = task.collate([record.examples[0] for record in encoded])["labels"]
+    assert rows.tolist() == [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    # Without a column for labels there is nothing to learn from, and predictions do not need it.
+    with pytest.raises(DataError, match="known to hold the label"):
+        list(task.labelled([Record({"text": "a"}, "b.csv:1")]))
+    (unlabelled,) = task.encode([Record({"text": "a"}, "b.csv:1")], tokenizer, max_length=8)
+    assert unlabelled.examples[0].target is None
+
+
+def test_thresholds_are_chosen_on_records_and_kept() -> None:
+    task = SequenceClassification(labels=["x", "y"], multi_label=True)
+    probabilities = torch.tensor([[0.3, 0.6], [0.2, 0.9], [0.4, 0.8]])
+    scored = [
+        ScoredRecord(EncodedRecord(Record({}, "a:1"), (Example([], [], target),)), row)
+        for row, target in zip(probabilities.logit(), ([0], [1], [0, 1]), strict=True)
+    ]
+    assert task.figures(scored)["accuracy"] == pytest.approx(1 / 3)
+    task.tune(scored)
+    assert task.thresholds == pytest.approx([0.25, 0.7])
+    assert task.figures(scored)["accuracy"] == 1.0
+    again = build_task(task.name, **task.settings())
+    assert again.answer(scored[0].record, scored[0].scores)["labels"] == ["x"]
+    again.tune(scored[:1])  # given ones stay
+    assert again.settings() == task.settings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"label_smoothing": 1.0},
+            r"task\.label_smoothing \(1\.0\) must be at least 0 and below 1",
+        ),
+        ({"thresholds": [0.5, 0.5]}, r"task\.thresholds is for records with several labels"),
+        ({"label_separator": ","}, r"task\.label_separator is for records with several labels"),
+        (
+            {"thresholds": [0.5], "multi_label": True},
+            r"must be one for each of the labels \(x, y\)",
+        ),
+        ({"thresholds": [0.5, 1.5], "multi_label": True}, r"must be probabilities between 0 and 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SequenceClassification(labels=["x", "y"], **settings)

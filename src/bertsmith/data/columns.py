@@ -98,6 +98,11 @@ def labelled(records: Iterable[Record]) -> Iterator[Record]:
             raise DataError(f"{record.location}: {name} is empty; label the record or drop it")
 
 
+def has_label_column(record: Record) -> bool:
+    """Whether one of the columns is known to hold the label, be it empty."""
+    return _label_name(tuple(record.fields)) is not None
+
+
 def without_label(record: Record) -> Record:
     """The same record with no label, as for a prediction, where a wrong label is no matter."""
     label = _label_name(tuple(record.fields))

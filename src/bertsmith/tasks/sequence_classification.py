@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bertsmith.data.columns import label_of, labelled
+from bertsmith.data.columns import has_label_column, label_of, labelled
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.metrics.classification import ClassificationMetrics
-from bertsmith.metrics.multi_label import MultiLabelMetrics
+from bertsmith.metrics.multi_label import MultiLabelMetrics, best_thresholds
 from bertsmith.model.bert import Bert, BertOutput
+from bertsmith.tasks.class_weights import ClassWeights, resolve_class_weights
 from bertsmith.tasks.labels import checked_labels
 from bertsmith.tasks.linear_head import LinearHead
 from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
@@ -48,6 +49,11 @@ class SequenceClassification(SequenceTask):
     Args:
         labels: the names; None where `learn_labels` is to find them.
         multi_label: a record's label is a list of labels.
+        label_separator: between the labels in a table's cell, such as ","; with `multi_label`.
+        thresholds: with `multi_label`, the probability above which each label is given, in their
+            order; None: chosen for the best F1 on the evaluation file, or 0.5 without one.
+        class_weights: how much each class counts in the loss; see `resolve_class_weights`.
+        label_smoothing: part of the target that all classes share alike.
         classifier_dropout, columns, pairs: as for `SequenceTask`.
         long_text, window_step, window_join: as for `LongText`.
 
@@ -64,6 +70,10 @@ class SequenceClassification(SequenceTask):
         *,
         labels: Sequence[str | int] | None = None,
         multi_label: bool = False,
+        label_separator: str | None = None,
+        thresholds: Sequence[float] | None = None,
+        class_weights: ClassWeights | None = None,
+        label_smoothing: float = 0.0,
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
@@ -80,7 +90,14 @@ class SequenceClassification(SequenceTask):
         self.multi_label = multi_label
         if multi_label:
             self.figure = "micro_f1"
+        self.label_separator = label_separator
+        self.class_weights = class_weights
+        self._weights: Tensor | None = None
+        self.label_smoothing = label_smoothing
+        self.thresholds = None if thresholds is None else list(thresholds)
+        self._has_given_thresholds = thresholds is not None
         self.labels: list[str] | None = None
+        self._check()
         if labels is not None:
             self._set_labels(labels)
 
@@ -97,13 +114,22 @@ class SequenceClassification(SequenceTask):
                 do not make a classification.
         """
         counts: Counter[str] = Counter()
-        for record in self.learning_pairs(labelled(records)):
+        num_records = 0
+        for record in self.learning_pairs(self.labelled(records)):
+            num_records += 1
             for label in self._labels_of(record):
                 if self.labels is not None:
                     self._index(label, record)
                 counts[label] += 1
         if self.labels is None:
             self._set_labels(_sorted_labels(counts))
+        if self.class_weights is not None:
+            self.class_weights = resolve_class_weights(
+                self.class_weights,
+                self._known_labels(),
+                counts,
+                num_records=num_records if self.multi_label else None,
+            )
         return {label: counts[label] for label in self._known_labels()}
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
@@ -125,25 +151,31 @@ class SequenceClassification(SequenceTask):
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
         """Mean cross-entropy over the records, or, binary, over records and labels."""
-        if self.multi_label:
-            return mean_binary_cross_entropy(logits, targets["labels"])
-        return mean_cross_entropy(logits, targets["labels"])
+        mean = mean_binary_cross_entropy if self.multi_label else mean_cross_entropy
+        return mean(
+            logits,
+            targets["labels"],
+            class_weights=self._weights_on(logits.device),
+            label_smoothing=self.label_smoothing,
+        )
 
     def metrics(self) -> ClassificationMetrics | MultiLabelMetrics:
         """Accuracy, F1 and others; see `ClassificationMetrics` and `MultiLabelMetrics`."""
         if self.multi_label:
-            return MultiLabelMetrics()
+            return MultiLabelMetrics(self.thresholds)
         return ClassificationMetrics(len(self._known_labels()))
 
     def answer(self, record: EncodedRecord, scores: Tensor) -> dict[str, Any]:  # noqa: ARG002
         """The likeliest `label`, its `probability`, and the `probabilities` of all.
 
-        With `multi_label` the `labels` that are likelier than not, and the `probabilities`.
+        With `multi_label` the `labels` above their thresholds, and the `probabilities`.
         """
         labels = self._known_labels()
         if self.multi_label:
             row = dict(zip(labels, scores.sigmoid().tolist(), strict=True))
-            return {"labels": [x for x in labels if row[x] > 0.5], "probabilities": row}
+            limits = self.thresholds or [0.5] * len(labels)
+            given = [x for x, limit in zip(labels, limits, strict=True) if row[x] > limit]
+            return {"labels": given, "probabilities": row}
         row = dict(zip(labels, scores.softmax(-1).tolist(), strict=True))
         label = max(row, key=row.__getitem__)
         return {"label": label, "probability": row[label], "probabilities": row}
@@ -154,14 +186,73 @@ class SequenceClassification(SequenceTask):
         metrics.update(*self.scores_and_targets(scored))
         return metrics.compute()
 
+    def tune(self, scored: Sequence[ScoredRecord]) -> None:
+        """With `multi_label`, choose each label's threshold, unless they were given."""
+        if self.multi_label and not self._has_given_thresholds:
+            scores, labels = self.scores_and_targets(scored)
+            self.thresholds = best_thresholds(scores.sigmoid(), labels)
+
     def settings(self) -> dict[str, Any]:
         """What was given or learned, `labels` first of all."""
-        several = {"multi_label": True} if self.multi_label else {}
-        return {"labels": self._known_labels()} | several | super().settings()
+        given = {
+            "multi_label": self.multi_label,
+            "label_separator": self.label_separator,
+            "thresholds": self.thresholds,
+            "class_weights": self.class_weights,
+            "label_smoothing": self.label_smoothing,
+        }
+        own = {key: value for key, value in given.items() if value}
+        return {"labels": self._known_labels()} | own | super().settings()
+
+    def labelled(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Records with a label; where cells hold several, an empty one says that none holds."""
+        for record in records:
+            if self.is_labelled(record):
+                yield record
+            else:
+                yield from labelled([record])
+
+    def is_labelled(self, record: Record) -> bool:
+        """Whether the record has a label, or a cell for labels in which there is none."""
+        return super().is_labelled(record) or (
+            self.label_separator is not None and has_label_column(record)
+        )
+
+    def _check(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"task.label_smoothing ({self.label_smoothing}) must be at least 0 and below 1"
+            )
+        for name in ("label_separator", "thresholds"):
+            if getattr(self, name) and not self.multi_label:
+                raise ConfigError(
+                    f"task.{name} is for records with several labels; set task.multi_label=true "
+                    "or remove it"
+                )
+        if not all(isinstance(x, int | float) and 0 < x < 1 for x in self.thresholds or []):
+            raise ConfigError(
+                f"task.thresholds ({self.thresholds}) must be probabilities between 0 and 1"
+            )
 
     def _set_labels(self, labels: Sequence[str | int]) -> None:
         self.labels = checked_labels(labels)
         self._indices = {label: index for index, label in enumerate(self.labels)}
+        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
+            raise ConfigError(
+                f"task.thresholds ({self.thresholds}) must be one for each of the labels "
+                f"({', '.join(self.labels)})"
+            )
+
+    def _weights_on(self, device: torch.device) -> Tensor | None:
+        if self.class_weights is not None and self._weights is None:
+            if isinstance(self.class_weights, str | Mapping):
+                raise ConfigError(
+                    "task.class_weights needs the training records' labels; call learn_labels first"
+                )
+            self._weights = torch.tensor(self.class_weights)
+        if self._weights is not None:
+            self._weights = self._weights.to(device)
+        return self._weights
 
     def _known_labels(self) -> list[str]:
         if self.labels is None:
@@ -172,6 +263,9 @@ class SequenceClassification(SequenceTask):
 
     def _labels_of(self, record: Record) -> list[str]:
         label = label_of(record)
+        if self.label_separator is not None and (label is None or isinstance(label, str)):
+            parts = (label or "").split(self.label_separator)
+            label = [part.strip() for part in parts if part.strip()]
         if self.multi_label:
             labels = label if isinstance(label, list) else [label]
             return list(dict.fromkeys(_label_text(each, record) for each in labels))

@@ -64,6 +64,10 @@ class SequenceTask(RecordTask):
             DataError: it is nothing to this task.
         """
 
+    def is_labelled(self, record: Record) -> bool:
+        """Whether the record has a label."""
+        return label_of(record) is not None
+
     def encode(
         self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
     ) -> Iterator[EncodedRecord]:
@@ -78,7 +82,7 @@ class SequenceTask(RecordTask):
             self._check_pair(record, pair)
             encodings, is_cut = self.long_text.encode(tokenizer, text, pair, max_length)
             self.num_truncated += is_cut
-            target = None if label_of(record) is None else self.target_of(record)
+            target = self.target_of(record) if self.is_labelled(record) else None
             # Arrays, since lists of numbers take eight times the memory.
             examples = (
                 Example(array("i", each.ids), array("b", each.segment_ids), target)
