@@ -34,6 +34,9 @@ class Batch:
     """(B + 1,) int32: cumulative lengths; starts with 0, ends with T, never falls."""
     max_seqlen: int
     """An upper bound on the lengths of the sequences."""
+    is_static: bool = False
+    """Whether the shapes are fixed, sequences of length 0 among them, and no program may wait to
+    look at the values: so in CUDA graphs."""
 
     @classmethod
     def from_sequences(
@@ -97,4 +100,5 @@ class Batch:
             position_ids=self.position_ids.to(device, non_blocking=non_blocking),
             cu_seqlens=self.cu_seqlens.to(device, non_blocking=non_blocking),
             max_seqlen=self.max_seqlen,
+            is_static=self.is_static,
         )

@@ -68,7 +68,8 @@ class Bert(nn.Module):
                 "windows"
             )
         padded = self._rounded_up(batch)
-        layout = RaggedLayout(padded.cu_seqlens, padded.max_seqlen)
+        static_tokens = padded.num_tokens if padded.is_static else None
+        layout = RaggedLayout(padded.cu_seqlens, padded.max_seqlen, static_tokens)
         collected: list[Tensor] | None = [] if all_hidden_states else None
         hidden_states = self.encoder(self._embedded(padded), layout, collected)
         hidden_states = hidden_states[: batch.num_tokens]

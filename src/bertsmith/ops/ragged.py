@@ -18,11 +18,16 @@ class RaggedLayout:
     Args:
         cu_seqlens: (B + 1,) int32, cumulative lengths from 0 to T.
         max_seqlen: an upper bound on the lengths.
+        static_tokens: T, where nothing may wait for the device to look at the lengths; then empty
+            sequences take part as rows of padding.
     """
 
-    def __init__(self, cu_seqlens: Tensor, max_seqlen: int) -> None:
+    def __init__(
+        self, cu_seqlens: Tensor, max_seqlen: int, static_tokens: int | None = None
+    ) -> None:
         self.cu_seqlens = cu_seqlens
         self.max_seqlen = max_seqlen
+        self.static_tokens = static_tokens
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -31,6 +36,8 @@ class RaggedLayout:
         Leaving them out costs one synchronisation with a GPU; only padded code needs it.
         """
         lengths = self.cu_seqlens.diff().long()
+        if self.static_tokens is not None:
+            return lengths
         return lengths[: int((lengths > 0).sum())]
 
     @cached_property
@@ -39,7 +46,7 @@ class RaggedLayout:
         lengths = self.lengths
         starts = self.cu_seqlens[: len(lengths)].long()
         shift = torch.arange(len(lengths), device=starts.device) * self.max_seqlen - starts
-        num_tokens = int(lengths.sum())
+        num_tokens = self.static_tokens or int(lengths.sum())
         return torch.arange(num_tokens, device=starts.device) + shift.repeat_interleave(
             lengths, output_size=num_tokens
         )
@@ -50,12 +57,14 @@ class RaggedLayout:
         if self.is_rectangular:
             return None
         places = torch.arange(self.max_seqlen, device=self.lengths.device)
-        return places < self.lengths[:, None]
+        # A row without any place to attend to would be a softmax of nothing: NaN.
+        lengths = self.lengths if self.static_tokens is None else self.lengths.clamp(min=1)
+        return places < lengths[:, None]
 
     @cached_property
     def is_rectangular(self) -> bool:
         """Whether every sequence has length S, so that padding is a change of shape alone."""
-        return bool((self.lengths == self.max_seqlen).all())
+        return self.static_tokens is None and bool((self.lengths == self.max_seqlen).all())
 
     def pad(self, packed: Tensor) -> Tensor:
         """Spread (T, ...) out to (B, S, ...), zeros where there is no token."""

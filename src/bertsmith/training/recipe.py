@@ -206,6 +206,8 @@ class FinetuneTraining(TrainSettings):
 
     epochs: PositiveFloat = 3.0
     """Read where neither `steps` nor `budget_minutes` is set."""
+    cuda_graphs: bool = True
+    """On a GPU, launch a step's kernels all at once; without it small models wait for the CPU."""
     batch_size: Count = 32
     """Records, or windows of long ones, in a microbatch."""
 

@@ -145,6 +145,7 @@ def train(
             log=log,
             log_every_steps=recipe.log.every_steps,
             recipe=recipe.to_dict(),
+            cuda_graphs=isinstance(recipe, FinetuneRecipe) and recipe.train.cuda_graphs,
         )
         if start.state is not None:
             trainer.resume(start.state)

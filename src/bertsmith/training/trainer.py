@@ -18,11 +18,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from bertsmith.batch import Batch
 from bertsmith.data.loader import LoadedBatch, Position
 from bertsmith.errors import DataError
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.cuda_graphs import GraphedPasses, Results
 from bertsmith.training.log import RunLog
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
 from bertsmith.training.parallelize import choose_precision, precision_context
@@ -93,6 +95,7 @@ class Trainer:
         log: of this run.
         log_every_steps: how often training figures go to it.
         recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
+        cuda_graphs: replay forward and backward passes as such, where the device is one for them.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Trainer:
         log: RunLog,
         log_every_steps: int,
         recipe: dict[str, Any],
+        cuda_graphs: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -137,6 +141,16 @@ class Trainer:
         self._forward: Callable[..., Any] = (
             torch.compile(self._logits_and_losses) if settings.compile else self._logits_and_losses
         )
+        is_plain = not (settings.compile or settings.gradient_checkpointing)
+        self._graphed: GraphedPasses | None = None
+        if cuda_graphs and is_plain and self.device.type == "cuda":
+            self._graphed = GraphedPasses(
+                self._passes,
+                self.parameters,
+                self.device,
+                pad_id=model.config.pad_token_id,
+                max_positions=model.config.max_position_embeddings,
+            )
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a checkpoint of this run."""
@@ -177,20 +191,16 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for _ in range(self.settings.accumulation_steps):
             loaded = next(batches)
-            batch = loaded.batch.to(self.device, non_blocking=True)
-            targets = {k: v.to(self.device, non_blocking=True) for k, v in loaded.targets.items()}
-            with precision_context(self.device, self.precision):
-                logits, losses = self._forward(batch, targets)
-            loss = torch.stack(list(losses.values())).sum() / self.settings.accumulation_steps
-            loss.backward()  # type: ignore[no-untyped-call]
-            tokens += batch.num_tokens
+            (logits, losses), targets = self._run(loaded)
+            tokens += loaded.batch.num_tokens
             for name, value in losses.items():
                 share = value.detach() / self.settings.accumulation_steps
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         for optimizer in self.optimizers:
             optimizer.step()
-            optimizer.zero_grad()
+            # A graph adds to the gradients where they were when it was captured.
+            optimizer.zero_grad(set_to_none=self._graphed is None)
         self._unchecked.append(sums | {"grad_norm": norm.detach()})
         self.state = dataclasses.replace(
             state,
@@ -204,6 +214,21 @@ class Trainer:
             self._check_finite()
         if is_logged:
             self._log_training(logits, targets)
+
+    def _run(self, loaded: LoadedBatch) -> tuple[Results, dict[str, Tensor]]:
+        """Forward and backward passes over a batch, and the targets on the device."""
+        if self._graphed is not None:
+            return self._graphed(loaded.batch, loaded.targets)
+        batch = loaded.batch.to(self.device, non_blocking=True)
+        targets = {k: v.to(self.device, non_blocking=True) for k, v in loaded.targets.items()}
+        return self._passes(batch, targets), targets
+
+    def _passes(self, batch: Batch, targets: dict[str, Tensor]) -> Results:
+        with precision_context(self.device, self.precision):
+            logits, losses = self._forward(batch, targets)
+        loss = torch.stack(list(losses.values())).sum() / self.settings.accumulation_steps
+        loss.backward()  # type: ignore[no-untyped-call]
+        return logits, losses
 
     def _logits_and_losses(
         self, batch: Any, targets: dict[str, Tensor]

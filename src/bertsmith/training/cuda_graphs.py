@@ -1,0 +1,162 @@
+"""Forward and backward passes replayed as CUDA graphs.
+
+A step of a small model, or on short texts, is bound by the launching of its thousand kernels and
+not by their work. A graph launches them all at once, but works on tensors of fixed shape in fixed
+places: so batches are filled up with padding to one of few shapes, and each shape that comes back
+has its graph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertsmith.batch import Batch
+
+Targets = dict[str, Tensor]
+Results = tuple[dict[str, Tensor], dict[str, Tensor]]
+Passes = Callable[[Batch, Targets], Results]
+
+# Tokens are rounded up by at most an eighth, lengths to a multiple of this.
+LENGTH_STEP = 32
+MIN_TOKEN_STEP = 64
+# Before a capture, so that libraries have set themselves up.
+WARM_UP_RUNS = 2
+# Each keeps its activations' memory; one more shape than these runs without a graph.
+MAX_GRAPHS = 48
+
+
+@dataclass(frozen=True)
+class _Captured:
+    graph: torch.cuda.CUDAGraph
+    batch: Batch
+    targets: Targets
+    results: Results
+
+
+class GraphedPasses:
+    """Runs passes over batches, by a graph from the second time that a shape is seen.
+
+    Args:
+        passes: computes logits and losses, and adds to the gradients, of a batch on the device.
+            It must not look at the device's values.
+        parameters: whose gradients it adds to; they are to be set to zero, never to None.
+        device: a CUDA device.
+        pad_id: the wordpiece to fill up with.
+        max_positions: the longest sequence.
+    """
+
+    def __init__(
+        self,
+        passes: Passes,
+        parameters: Sequence[nn.Parameter],
+        device: torch.device,
+        *,
+        pad_id: int,
+        max_positions: int,
+    ) -> None:
+        self.passes = passes
+        self.parameters = parameters
+        self.device = device
+        self.pad_id = pad_id
+        self.max_positions = max_positions
+        self._pool = torch.cuda.graph_pool_handle()
+        self._graphs: dict[object, _Captured | None] = {}  # None: seen once
+
+    def __call__(self, batch: Batch, targets: Targets) -> tuple[Results, Targets]:
+        """Run the passes.
+
+        Args:
+            batch: on the CPU.
+            targets: a row for each sequence or each token, on the CPU.
+
+        Returns:
+            Logits and losses, which hold until the next call, and the targets with a row for each
+            row of the logits; rows of padding do not count.
+        """
+        filled = filled_to_shape(batch, pad_id=self.pad_id, max_positions=self.max_positions)
+        rows = _padded_targets(targets, batch, filled)
+        if rows is None:
+            moved = {key: value.to(self.device) for key, value in targets.items()}
+            return self.passes(batch.to(self.device, non_blocking=True), moved), moved
+        key = (filled.num_tokens, filled.num_sequences, filled.max_seqlen, *sorted(rows))
+        captured = self._graphs.get(key)
+        if captured is None:
+            filled = filled.to(self.device)
+            rows = {key: value.to(self.device) for key, value in rows.items()}
+            if key not in self._graphs or len(self._graphs) > MAX_GRAPHS:
+                self._graphs[key] = None
+                return self.passes(filled, rows), rows
+            captured = self._graphs[key] = self._capture(filled, rows)
+        else:
+            _copy(filled, captured.batch)
+            for name, value in rows.items():
+                captured.targets[name].copy_(value, non_blocking=True)
+        captured.graph.replay()
+        return captured.results, captured.targets
+
+    def _capture(self, batch: Batch, targets: Targets) -> _Captured:
+        """Record the passes; gradients and random generator are left as they were."""
+        with_gradient = [p.grad for p in self.parameters if p.grad is not None]
+        gradients = [gradient.clone() for gradient in with_gradient]
+        generator = torch.cuda.get_rng_state(self.device)
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_RUNS):
+                self.passes(batch, targets)
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            results = self.passes(batch, targets)
+        for place, gradient in zip(with_gradient, gradients, strict=True):
+            place.copy_(gradient)
+        torch.cuda.set_rng_state(generator, self.device)
+        return _Captured(graph, batch, targets, results)
+
+
+def filled_to_shape(batch: Batch, *, pad_id: int, max_positions: int) -> Batch:
+    """The same sequences in one of few shapes: padding after them, in sequences of its own.
+
+    Tokens, sequences and the bound on the lengths are rounded up.
+    """
+    step = max(MIN_TOKEN_STEP, 2 ** (batch.num_tokens.bit_length() - 1) // 8)
+    num_tokens = -(-batch.num_tokens // step) * step
+    max_seqlen = min(max_positions, -(-batch.max_seqlen // LENGTH_STEP) * LENGTH_STEP)
+    num_sequences = batch.num_sequences + -(-step // max_seqlen)
+    filled = dataclasses.replace(batch, max_seqlen=max_seqlen)
+    if num_tokens > batch.num_tokens:
+        filled = filled.filled_up(num_tokens, pad_id)
+    missing = num_sequences - filled.num_sequences
+    bounds = F.pad(filled.cu_seqlens, (0, missing), value=num_tokens)
+    return dataclasses.replace(filled, cu_seqlens=bounds, is_static=True)
+
+
+def _padded_targets(targets: Mapping[str, Tensor], batch: Batch, filled: Batch) -> Targets | None:
+    """A row for each sequence or token of the padding too, with nothing to learn from.
+
+    None where there are targets of other things.
+    """
+    sizes = {
+        batch.num_sequences: filled.num_sequences,
+        batch.num_tokens: filled.num_tokens,
+    }
+    padded = {}
+    for name, value in targets.items():
+        if value.shape[0] not in sizes:
+            return None
+        shape = (sizes[value.shape[0]], *value.shape[1:])
+        nothing = torch.nan if value.is_floating_point() else -100
+        padded[name] = value.new_full(shape, nothing)
+        padded[name][: value.shape[0]] = value
+    return padded
+
+
+def _copy(batch: Batch, place: Batch) -> None:
+    for name in ("input_ids", "segment_ids", "position_ids", "cu_seqlens"):
+        getattr(place, name).copy_(getattr(batch, name), non_blocking=True)
