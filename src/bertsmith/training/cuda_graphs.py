@@ -60,7 +60,7 @@ class GraphedPasses:
         pad_id: int,
         max_positions: int,
     ) -> None:
-        self.passes = passes
+        self._passes = passes
         self.parameters = parameters
         self.device = device
         self.pad_id = pad_id
@@ -83,7 +83,7 @@ class GraphedPasses:
         rows = _padded_targets(targets, batch, filled)
         if rows is None:
             moved = {key: value.to(self.device) for key, value in targets.items()}
-            return self.passes(batch.to(self.device, non_blocking=True), moved), moved
+            return self._run(batch.to(self.device, non_blocking=True), moved), moved
         key = (filled.num_tokens, filled.num_sequences, filled.max_seqlen, *sorted(rows))
         captured = self._graphs.get(key)
         if captured is None:
@@ -91,7 +91,7 @@ class GraphedPasses:
             rows = {key: value.to(self.device) for key, value in rows.items()}
             if key not in self._graphs or len(self._graphs) > MAX_GRAPHS:
                 self._graphs[key] = None
-                return self.passes(filled, rows), rows
+                return self._run(filled, rows), rows
             captured = self._graphs[key] = self._capture(filled, rows)
         else:
             _copy(filled, captured.batch)
@@ -99,6 +99,14 @@ class GraphedPasses:
                 captured.targets[name].copy_(value, non_blocking=True)
         captured.graph.replay()
         return captured.results, captured.targets
+
+    def _run(self, batch: Batch, targets: Targets) -> Results:
+        """The passes; what they leave holds no graph of autograd, which a capture must make anew."""
+        logits, losses = self._passes(batch, targets)
+        return (
+            {name: value.detach() for name, value in logits.items()},
+            {name: value.detach() for name, value in losses.items()},
+        )
 
     def _capture(self, batch: Batch, targets: Targets) -> _Captured:
         """Record the passes; gradients and random generator are left as they were."""
@@ -109,11 +117,11 @@ class GraphedPasses:
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_RUNS):
-                self.passes(batch, targets)
+                self._run(batch, targets)
         torch.cuda.current_stream(self.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            results = self.passes(batch, targets)
+            results = self._run(batch, targets)
         for place, gradient in zip(with_gradient, gradients, strict=True):
             place.copy_(gradient)
         torch.cuda.set_rng_state(generator, self.device)
