@@ -101,7 +101,7 @@ class GraphedPasses:
         return captured.results, captured.targets
 
     def _run(self, batch: Batch, targets: Targets) -> Results:
-        """The passes; what they leave holds no graph of autograd, which a capture must make anew."""
+        """The passes; no graph of autograd outlives them, since a capture must make its own."""
         logits, losses = self._passes(batch, targets)
         return (
             {name: value.detach() for name, value in logits.items()},
