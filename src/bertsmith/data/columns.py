@@ -44,7 +44,8 @@ LABELS = (
     "similarity",
 )
 TEXT_NAMES = frozenset(TEXTS) | {name for pair in TEXT_PAIRS for name in pair}
-KNOWN_NAMES = TEXT_NAMES | frozenset(LABELS)
+# A table's first row with one of these is a header; of SWAG's test file only the last ones are.
+KNOWN_NAMES = TEXT_NAMES | frozenset(LABELS) | {"context", "sent1", "ending0", "choice1"}
 
 
 def texts_of(record: Record) -> tuple[str, str | None]:
@@ -61,7 +62,7 @@ def texts_of(record: Record) -> tuple[str, str | None]:
             "data.pair=COLUMN"
         )
     text, pair = names
-    return _text(record, text), None if pair is None else _text(record, pair)
+    return text_in(record, text), None if pair is None else text_in(record, pair)
 
 
 def label_of(record: Record) -> Any:
@@ -69,7 +70,7 @@ def label_of(record: Record) -> Any:
 
     A `gold_label` of "-" is none: so SNLI and MNLI mark pairs on which annotators disagreed.
     """
-    name = _label_name(tuple(record.fields))
+    name = label_name(tuple(record.fields))
     value = None if name is None else record.fields[name]
     if isinstance(value, str):
         value = value.strip()
@@ -88,7 +89,7 @@ def labelled(records: Iterable[Record]) -> Iterator[Record]:
         if label_of(record) is not None:
             yield record
             continue
-        name = _label_name(tuple(record.fields))
+        name = label_name(tuple(record.fields))
         if name is None:
             raise DataError(
                 f"{record.location}: none of the columns ({listed(record)}) is known to hold "
@@ -105,7 +106,7 @@ def has_label_column(record: Record) -> bool:
 
 def without_label(record: Record) -> Record:
     """The same record with no label, as for a prediction, where a wrong label is no matter."""
-    label = _label_name(tuple(record.fields))
+    label = label_name(tuple(record.fields))
     fields = {name: value for name, value in record.fields.items() if name != label}
     return Record(fields, record.location)
 
@@ -124,12 +125,18 @@ def _text_names(names: tuple[str, ...]) -> tuple[str, str | None] | None:
 
 
 @lru_cache(maxsize=64)
-def _label_name(names: tuple[str, ...]) -> str | None:
+def label_name(names: tuple[str, ...]) -> str | None:
+    """Which of the columns holds the label; None: none is known to."""
     actual = {name.lower(): name for name in reversed(names)}
     return next((actual[label] for label in LABELS if label in actual), None)
 
 
-def _text(record: Record, name: str) -> str:
+def text_in(record: Record, name: str) -> str:
+    """What a column holds, which must be a text.
+
+    Raises:
+        DataError: it is none.
+    """
     value = record.fields[name]
     if not isinstance(value, str):
         is_missing = value is None

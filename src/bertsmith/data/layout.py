@@ -1,14 +1,14 @@
 """What the user says about the layout of a file of records, where the file does not say it.
 
 The settings are `data.text=`, `data.pair=`, `data.label=` (a column's name, or its number counted
-from 1), `data.header=` and `data.format=`.
+from 1), `data.choices=` (one column or several, with commas), `data.header=` and `data.format=`.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from bertsmith.data.columns import KNOWN_NAMES, TEXT_NAMES, listed
@@ -16,6 +16,8 @@ from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 
 FORMATS = ("csv", "tsv", "jsonl", "txt")
+SETTINGS = ("text", "pair", "label", "choices", "header", "format")
+"""What of a `Layout` the user may say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +31,18 @@ class Layout:
     text: str | None = None
     pair: str | None = None
     label: str | None = None
+    choices: str | None = None
+    """A column that holds a list of choices, or the columns of one choice each, with commas."""
     header: bool | None = None
     """Whether the first row names the columns; None looks at it."""
     format: str | None = None
     """One of `FORMATS`; None goes by the file's name."""
     is_required: bool = True
-    """False for columns that a model remembers of its training file: where a file does not have
-    them, the well-known names are looked for."""
+    """False for columns that a model remembers of its training file, or that only some files of a
+    data set have: where a file does not have them, the well-known names are looked for."""
+    skips_broken_rows: bool = False
+    """Whether rows with too few cells or too many are left out, as in Quora's question pairs,
+    where some texts hold line ends; otherwise they are errors."""
 
     def __post_init__(self) -> None:
         if self.format not in (None, *FORMATS):
@@ -48,7 +55,7 @@ class Layout:
         Raises:
             ConfigError: for another setting or a value that is none.
         """
-        known = [field.name for field in fields(cls) if field.name != "is_required"]
+        known = list(SETTINGS)
         values: dict[str, Any] = {}
         for key, value in settings.items():
             if key not in known:
@@ -66,7 +73,7 @@ class Layout:
     @property
     def named(self) -> dict[str, str]:
         """The roles that the user has given a column: role to column."""
-        roles = {"text": self.text, "pair": self.pair, "label": self.label}
+        roles = {"text": self.text, "pair": self.pair, "label": self.label, "choices": self.choices}
         return {role: column for role, column in roles.items() if column is not None}
 
     def are_header(self, cells: list[str]) -> bool:
@@ -79,7 +86,8 @@ class Layout:
         """
         if self.header is not None:
             return self.header
-        known = KNOWN_NAMES | {name.lower() for name in self.named.values()}
+        named = ",".join(self.named.values()).lower().split(",")
+        known = KNOWN_NAMES | {name.strip() for name in named}
         return any(cell.lower() in known for cell in cells) and not any(map(_is_number, cells))
 
     def rename(self, record: Record, *, is_table: bool) -> Record:
@@ -94,19 +102,16 @@ class Layout:
         if not named:
             return record
         roles: dict[str, Any] = {}
-        names = list(record.fields)
         for role, column in named.items():
-            if column in record.fields:
-                roles[role] = record.fields[column]
-            elif is_table and column.isdecimal() and 0 < int(column) <= len(names):
-                if self.is_required:
-                    roles[role] = record.fields[names[int(column) - 1]]
-            elif self.is_required and (role != "label" or is_table):
-                raise DataError(
-                    f"{record.location}: data.{role} ({column}) is not one of the columns "
-                    f"({listed(record)}); name one of them"
-                )
-        if not self.is_required and not {"text", "pair"} & set(named) <= set(roles):
+            columns = column.split(",") if role == "choices" else [column]
+            values = [
+                record.fields[name]
+                for each in columns
+                if (name := self._find(record, role, each.strip(), is_table)) is not None
+            ]
+            if len(values) == len(columns):
+                roles[role] = values if len(values) > 1 else values[0]
+        if not self.is_required and not {"text", "pair", "choices"} & set(named) <= set(roles):
             return record
         kept = {
             name: value
@@ -114,6 +119,20 @@ class Layout:
             if "text" not in roles or name.lower() not in TEXT_NAMES
         }
         return Record(kept | roles, record.location)
+
+    def _find(self, record: Record, role: str, column: str, is_table: bool) -> str | None:
+        """The name of the column in this record; None where it need not have one."""
+        if column in record.fields:
+            return column
+        names = list(record.fields)
+        if is_table and column.isdecimal() and 0 < int(column) <= len(names):
+            return names[int(column) - 1] if self.is_required else None
+        if self.is_required and (role != "label" or is_table):
+            raise DataError(
+                f"{record.location}: data.{role} ({column}) is not one of the columns "
+                f"({listed(record)}); name one of them"
+            )
+        return None
 
 
 def _is_number(cell: str) -> bool:

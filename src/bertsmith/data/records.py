@@ -148,6 +148,8 @@ def _table(rows: Rows, name: str, layout: Layout) -> Iterator[Record]:
                 names = _header(cells, f"{name}:{number}")
                 continue
         if len(cells) != len(names):
+            if layout.skips_broken_rows:
+                continue
             raise DataError(
                 f"{name}:{number}: the row has {_counted(len(cells))} and the first row "
                 f"{_counted(len(names))}; each must have as many"

@@ -25,11 +25,12 @@ class CrossEntropyAndAccuracy:
     adding a batch never waits for a GPU.
 
     Args:
-        prefix: figures are named `{prefix}_loss` and `{prefix}_accuracy`.
+        prefix: figures are named `{prefix}_loss` and `{prefix}_accuracy`; without one, `loss` and
+            `accuracy`.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str = "") -> None:
+        self._start = f"{prefix}_" if prefix else ""
         self._sums: Tensor | None = None  # (3,): loss, correct, count
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
@@ -44,10 +45,10 @@ class CrossEntropyAndAccuracy:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def compute(self) -> dict[str, float]:
-        """`{prefix}_loss` and `{prefix}_accuracy`."""
+        """The two figures by name; none where nothing counted."""
         if self._sums is None:
             return {}
         loss, correct, count = self._sums.tolist()
         if not count:
             return {}
-        return {f"{self.prefix}_loss": loss / count, f"{self.prefix}_accuracy": correct / count}
+        return {f"{self._start}loss": loss / count, f"{self._start}accuracy": correct / count}

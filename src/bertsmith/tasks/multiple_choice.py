@@ -8,17 +8,34 @@ Dimension key: `B` sequences, `Q` questions, `K` the most choices, `H` hidden si
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from bertsmith.data.choices import (
+    Question,
+    answer_of,
+    answered,
+    question_of,
+    without_answer,
+)
+from bertsmith.data.example import EncodedRecord, Example
+from bertsmith.data.layout import Layout
+from bertsmith.data.record import Record
 from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.ops.ragged import pad_rows
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
+from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_cross_entropy
-from bertsmith.tasks.task import Targets, Task
+from bertsmith.tasks.task import RecordTask, ScoredRecord, Targets
+from bertsmith.text.encoding import Encoding, room
+from bertsmith.text.tokenizer import Tokenizer
 
 
 class MultipleChoiceHead(LinearHead):
@@ -30,22 +47,94 @@ class MultipleChoiceHead(LinearHead):
         return scores
 
 
-class MultipleChoice(Task):
+class MultipleChoice(RecordTask):
     """Targets: `answers` (Q,), the right choice's place, -100 = none; `choice_bounds` (Q + 1,).
 
     The sequences `choice_bounds[q]` up to `choice_bounds[q + 1]` are the choices of question q.
 
     Args:
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
+        columns: of the training file, as the user named them (`text`, `pair`, `choices`,
+            `label`); a model remembers them for files like it.
+        long_text, window_step, window_join: as for `LongText`; windows are over the context.
+
+    Raises:
+        ConfigError: a setting that cannot work.
     """
 
     name = "multiple_choice"
     needs_pooler = True
     target = "answers"
+    figure = "accuracy"
 
-    def __init__(self, *, classifier_dropout: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        classifier_dropout: float | None = None,
+        columns: Mapping[str, str] | None = None,
+        long_text: LongTextRule = "head",
+        window_step: int | None = None,
+        window_join: WindowJoin = "mean",
+    ) -> None:
         check_dropout(classifier_dropout)
         self.classifier_dropout = classifier_dropout
+        self.columns = Layout.from_settings(columns or {}).named
+        self.long_text = LongText(long_text, window_step, window_join)
+
+    def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
+        """Look whether each training record can be learned from; there is nothing to count."""
+        for _ in self.labelled(records):
+            pass
+        return {}
+
+    def labelled(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Questions that say which choice is right.
+
+        Raises:
+            DataError: one does not.
+        """
+        return answered(records)
+
+    def without_label(self, record: Record) -> Record:
+        """The question alone."""
+        return without_answer(record)
+
+    def fields_of(self, item: Any) -> Mapping[str, Any] | None:
+        """The fields of a mapping, or of a context and a list of choices."""
+        match item:
+            case Mapping():
+                return item
+            case (str(context), [*choices]):
+                return {"text": context, "choices": choices}
+        return None
+
+    def encode(
+        self, records: Iterable[Record], tokenizer: Tokenizer, *, max_length: int
+    ) -> Iterator[EncodedRecord]:
+        """One example for each question, or for each window of its context, with all choices.
+
+        Raises:
+            DataError: a record is no question, or its answer none of the choices.
+        """
+        for record in records:
+            question = question_of(record)
+            target = answer_of(record, question.choices)
+            examples = (
+                Example(
+                    array("i", chain.from_iterable(each.ids for each in window)),
+                    array("b", chain.from_iterable(each.segment_ids for each in window)),
+                    target,
+                    tuple(map(len, window)),
+                )
+                for window in self._windows(question, tokenizer, max_length)
+            )
+            yield EncodedRecord(record, tuple(examples), source=question.choices)
+
+    def collate(self, examples: list[Example]) -> dict[str, Tensor]:
+        """`answers` (Q,) and `choice_bounds` (Q + 1,)."""
+        answers = [-100 if example.target is None else example.target for example in examples]
+        bounds = accumulate((example.num_sequences for example in examples), initial=0)
+        return {"answers": torch.tensor(answers), "choice_bounds": torch.tensor(list(bounds))}
 
     def build_head(self, bert: Bert) -> MultipleChoiceHead:
         """Dropout and a linear layer to one score."""
@@ -60,13 +149,73 @@ class MultipleChoice(Task):
         return mean_cross_entropy(self.rows(logits, targets), targets["answers"])
 
     def metrics(self) -> CrossEntropyAndAccuracy:
-        """`choice_loss` (nats) and `choice_accuracy`."""
-        return CrossEntropyAndAccuracy("choice")
+        """`loss` (nats) and `accuracy`."""
+        return CrossEntropyAndAccuracy()
+
+    def join(self, record: EncodedRecord, logits: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
+        """(choices,) scores of each window → (choices,)."""
+        return self.long_text.join(logits)
+
+    def answer(self, record: EncodedRecord, scores: Tensor) -> dict[str, Any]:
+        """The likeliest `choice`, counted from 0, its `text`, and the `probabilities` of all."""
+        probabilities = scores.softmax(-1).tolist()
+        choice = int(scores.argmax())
+        return {
+            "choice": choice,
+            "text": record.source[choice],
+            "probability": probabilities[choice],
+            "probabilities": probabilities,
+        }
+
+    def figures(self, scored: Sequence[ScoredRecord]) -> dict[str, float]:
+        """`accuracy`, and `loss` in nats."""
+        metrics = self.metrics()
+        rows = pad_sequence([each.scores for each in scored], True, -torch.inf)
+        targets = self.collate([each.record.examples[0] for each in scored])
+        metrics.update(rows, targets["answers"])
+        return metrics.compute()
 
     def settings(self) -> dict[str, Any]:
-        """`classifier_dropout`, where it was given."""
-        given = self.classifier_dropout
-        return {} if given is None else {"classifier_dropout": given}
+        """What was given."""
+        given = {"classifier_dropout": self.classifier_dropout, "columns": self.columns or None}
+        given |= self.long_text.settings()
+        return {key: value for key, value in given.items() if value is not None}
+
+    def _windows(
+        self, question: Question, tokenizer: Tokenizer, max_length: int
+    ) -> list[list[Encoding]]:
+        """For each window of the context, or for the whole, the sequences of all choices."""
+        long_text, context = self.long_text, question.context
+        whole = [tokenizer.encode(context, each) for each in question.continuations]
+        if max(map(len, whole)) <= max_length:
+            return [whole]
+        if long_text.rule != "windows":
+            self.num_truncated += 1
+            cut = (
+                long_text.encode(tokenizer, context, each, max_length)[0]
+                for each in question.continuations
+            )
+            return [list(chain.from_iterable(cut))]
+        # All choices are compared in the same windows, as wide as the longest choice leaves them.
+        space = room(max_length, 2)
+        lengths = [sum(each.segment_ids) - 1 for each in whole]
+        context_length = len(whole[0]) - lengths[0] - 3
+        max_choice = min(space - 1, max(space // 2, space - context_length))
+        self.num_truncated += max(lengths) > max_choice
+        lengths = [min(length, max_choice) for length in lengths]
+        unused = [max(lengths) - length for length in lengths]
+        windows = (
+            tokenizer.encode_windows(
+                context,
+                each,
+                max_length=max_length - spare,
+                step=long_text.window_step or max(1, max_length // 2),
+                over="first",
+                max_other=max_choice,
+            )
+            for each, spare in zip(question.continuations, unused, strict=True)
+        )
+        return [list(window) for window in zip(*windows, strict=True)]
 
 
 TASK = MultipleChoice
