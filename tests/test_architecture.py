@@ -28,6 +28,7 @@ CONFINED = {
     "tensorflow": set(),
     "tokenizers": {"text"},
     "sentencex": {"data"},
+    "datasets": {"data"},
     "gensim": {"demo"},
     "scipy": {"metrics"},
     "sklearn": {"metrics"},

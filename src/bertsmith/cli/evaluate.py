@@ -6,14 +6,16 @@ import argparse
 import json
 import sys
 
-from bertsmith.cli.layout_settings import add_layout_settings, read_layout_settings
+from bertsmith.cli.layout_settings import add_layout_settings, read_source
 
 HELP = "measure a fine-tuned model on a file of labelled records"
 EXAMPLES = """examples:
   bertsmith evaluate --model runs/sst2 --data dev.tsv
       prints {"accuracy": ..., "loss": ...} as one line of JSON
   bertsmith evaluate --model runs/cola --data dev.tsv data.text=4 data.label=2
-      says which columns of a file without header hold text and label"""
+      says which columns of a file without header hold text and label
+  bertsmith evaluate --model runs/mrpc --data glue:mrpc data.folder=GLUE
+      measures on the dev split of a data set with a name, in the folder of its files"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,17 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="FILE",
-        help="records with labels: .csv, .tsv or .jsonl, also .gz, .xz or .zst",
+        help="records with labels: .csv, .tsv or .jsonl, also .gz, .xz or .zst; or a data set "
+        "such as glue:mrpc",
     )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
-    add_layout_settings(parser)
+    add_layout_settings(parser, named=True)
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures as one JSON object."""
-    layout = read_layout_settings(args.overrides)
+    source = read_source(args.data, args.overrides)
     from bertsmith.inference.evaluation import evaluate_file
 
-    figures = evaluate_file(args.model, args.data, layout=layout, device=args.device)
+    figures = evaluate_file(
+        args.model,
+        args.data,
+        layout=source.layout,
+        folder=source.folder,
+        split=source.split,
+        device=args.device,
+    )
     print(json.dumps(figures))
-    print(f"next: bertsmith predict --model {args.model} --input {args.data}", file=sys.stderr)
+    where = " ".join([args.data, *args.overrides])
+    print(f"next: bertsmith predict --model {args.model} --input {where}", file=sys.stderr)

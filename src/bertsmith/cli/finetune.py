@@ -13,6 +13,8 @@ HELP = "fine-tune a BERT on records of your own"
 EXAMPLES = """examples:
   bertsmith finetune sequence_classification --model runs/mini --train train.tsv --eval dev.tsv \\
       --output runs/sentiment
+  bertsmith finetune glue:mrpc --model runs/mini --output runs/mrpc data.folder=GLUE
+      takes a data set by its name, which says the task, its labels and files and what decides
   bertsmith finetune runs/spam/recipe.toml --output runs/spam2 train.seed=2
       runs a recipe file again; options and settings count before what it says
 """
@@ -28,7 +30,10 @@ _OPTIONS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "task", metavar="TASK", help="sequence_classification, or a recipe file ending in .toml"
+        "task",
+        metavar="TASK",
+        help="sequence_classification or another task, a data set such as glue:mrpc, or a recipe "
+        "file ending in .toml",
     )
     parser.add_argument("--model", metavar="DIR", help="the model to start from")
     parser.add_argument("--train", metavar="FILE", help="CSV, TSV or JSONL")
@@ -73,18 +78,33 @@ def run(args: argparse.Namespace) -> int:
 
 def _values(args: argparse.Namespace) -> dict[str, Any]:
     """The recipe file, if any, under the options, under the settings."""
+    from bertsmith.data.named_sets import is_name
     from bertsmith.errors import ConfigError
     from bertsmith.training.recipe_file import apply_overrides, read_toml
 
-    is_file = args.task.endswith(".toml")
-    values = read_toml(args.task) if is_file else {"task": {"name": args.task}}
+    values: dict[str, Any]
+    needed: set[str] = set()
+    if args.task.endswith(".toml"):
+        values = read_toml(args.task)
+    elif is_name(args.task):
+        values, needed = {"data": {"name": args.task}}, {"model", "output"}
+    else:
+        values, needed = {"task": {"name": args.task}}, {"model", "train", "output"}
+    overrides = list(map(_data_name, args.overrides))
+    if any(override.startswith("data.name=") for override in overrides):
+        needed -= {"train"}
     for option, section, key in _OPTIONS:
         value = getattr(args, option)
         if value is not None:
             values.setdefault(section, {})[key] = value
-        elif not is_file and option != "eval":
+        elif option in needed:
             raise ConfigError(f"--{option} is missing; without a recipe file it is needed")
-    return apply_overrides(values, args.overrides)
+    return apply_overrides(values, overrides)
+
+
+def _data_name(override: str) -> str:
+    """`data=glue:mrpc` is short for `data.name=glue:mrpc`."""
+    return f"data.name={override[5:]}" if override.startswith("data=") else override
 
 
 def _show(preparation: Preparation) -> None:

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bertsmith.data.layout import Layout
+    from bertsmith.data.record_source import RecordSource
 
 
-def add_input(parser: argparse.ArgumentParser) -> None:
-    """Let `--input FILE` say where the records come from, and settings say how it is laid out."""
+def add_input(parser: argparse.ArgumentParser, *, named: bool = False) -> None:
+    """Let `--input FILE` say where the records come from, and settings say how it is laid out.
+
+    Args:
+        parser: the verb's.
+        named: whether the verb takes data sets by name, too.
+    """
     parser.add_argument(
         "--input",
         required=True,
         metavar="FILE",
         help="records: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input, "
-        "of JSON lines or a text a line",
+        "of JSON lines or a text a line" + ("; or a data set such as glue:mrpc" if named else ""),
     )
-    add_layout_settings(parser)
+    add_layout_settings(parser, named=named)
 
 
-def add_layout_settings(parser: argparse.ArgumentParser) -> None:
-    """Let `data.text=sentence` and its like follow the options."""
+def add_layout_settings(parser: argparse.ArgumentParser, *, named: bool = False) -> None:
+    """Let `data.text=sentence` and its like follow the options.
+
+    Args:
+        parser: the verb's.
+        named: whether the verb takes data sets by name, too.
+    """
+    of_sets = (
+        "; of a data set with a name data.folder, where its published files are, and data.split"
+        if named
+        else ""
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
         metavar="data.KEY=VALUE",
         help="where names do not tell: the columns data.text, data.pair and data.label (by name, "
-        "or by number from 1), data.header (true or false), data.format (csv, tsv, jsonl, txt)",
+        "or by number from 1) and data.choices (one or several, with commas), data.header (true "
+        f"or false), data.format (csv, tsv, jsonl, txt){of_sets}",
     )
 
 
@@ -39,6 +56,33 @@ def read_layout_settings(settings: list[str]) -> Layout | None:
         ConfigError: for a setting that is none of these.
     """
     from bertsmith.data.layout import Layout
+
+    data = _data_section(settings)
+    return Layout.from_settings(data) if data else None
+
+
+def read_source(where: str, settings: list[str]) -> RecordSource:
+    """What to read records from: a file, or a data set by its name.
+
+    Raises:
+        ConfigError: for a setting that is none, or none of such a source.
+    """
+    from pathlib import Path
+
+    from bertsmith.data.layout import Layout
+    from bertsmith.data.record_source import RecordSource
+
+    data = _data_section(settings)
+    folder, split = data.pop("folder", None), data.pop("split", None)
+    return RecordSource(
+        where,
+        layout=Layout.from_settings(data) if data else None,
+        folder=None if folder is None else Path(str(folder)),
+        split=None if split is None else str(split),
+    )
+
+
+def _data_section(settings: list[str]) -> dict[str, Any]:
     from bertsmith.errors import ConfigError
     from bertsmith.training.recipe_file import apply_overrides
 
@@ -49,4 +93,4 @@ def read_layout_settings(settings: list[str]) -> Layout | None:
     data = sections.get("data", {})
     if not isinstance(data, dict):
         raise ConfigError(f"data ({data!r}) must be a section of settings, such as data.text=2")
-    return Layout.from_settings(data) if data else None
+    return data

@@ -5,35 +5,48 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
-from bertsmith.cli.layout_settings import add_input, read_layout_settings
+from bertsmith.cli.layout_settings import add_input, read_source
 from bertsmith.cli.wording import counted
+
+if TYPE_CHECKING:
+    from bertsmith.data.record_source import RecordSource
 
 HELP = "answer records with a fine-tuned model, one JSON object a record, in order"
 EXAMPLES = """examples:
   bertsmith predict --model runs/sst2 --input reviews.csv > answers.jsonl
       reads a column named text, sentence or the like
   printf 'A fine film.\\nA waste of time.\\n' | bertsmith predict --model runs/sst2 --input -
-      reads a text a line; a tab in a line makes it a pair"""
+      reads a text a line; a tab in a line makes it a pair
+  bertsmith predict --model runs/mrpc --input glue:mrpc data.folder=GLUE --glue-submission answers
+      answers the test split of a task of GLUE in the file that gluebenchmark.com takes"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a fine-tuned model's folder")
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
-    add_input(parser)
+    parser.add_argument(
+        "--glue-submission",
+        metavar="DIR",
+        help="write the answers into this folder as GLUE wants them, in place of printing them",
+    )
+    add_input(parser, named=True)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the answers, each as soon as it is known."""
-    layout = read_layout_settings(args.overrides)
+    """Print the answers, each as soon as it is known, or write them for GLUE."""
+    source = read_source(args.input, args.overrides)
     from tqdm import tqdm
 
-    from bertsmith.data.records import read_records
     from bertsmith.inference.predictor import Predictor
 
+    if args.glue_submission is not None:
+        _write_submission(source, args)
+        return
     predictor = Predictor.load(args.model, device=args.device)
-    records = read_records(args.input, layout=layout or predictor.layout)
+    records = source.like(predictor.layout).read("test")
     # A bar among answers on the same screen would be torn apart by them.
     has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     for answer in tqdm(predictor.predict(records), unit="record", disable=not has_bar):
@@ -45,3 +58,17 @@ def run(args: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     print(f"next: bertsmith evaluate --model {args.model} --data FILE", file=sys.stderr)
+
+
+def _write_submission(source: RecordSource, args: argparse.Namespace) -> None:
+    from bertsmith.inference.glue_submission import submission_files, write_glue_submission
+    from bertsmith.inference.predictor import Predictor
+
+    submission_files(source)  # what cannot be is said before the model is loaded
+    predictor = Predictor.load(args.model, device=args.device)
+    for path, count in write_glue_submission(predictor, source, args.glue_submission).items():
+        print(f"{path}: {counted(count, 'answer')}", file=sys.stderr)
+    print(
+        "next: put the files of all tasks into one .zip file and upload it at gluebenchmark.com",
+        file=sys.stderr,
+    )

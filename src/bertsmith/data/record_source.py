@@ -83,6 +83,18 @@ class RecordSource:
         )
         return (_with_label_name(record, named.numbers) for record in records)
 
+    def like(self, layout: Layout) -> RecordSource:
+        """The same source; a file about which the user says nothing has this layout."""
+        if self.named is not None or self.layout is not None:
+            return self
+        return dataclasses.replace(self, layout=layout)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that the user, or a data set, has named, for a model to remember."""
+        layout = self.layout if self.named is None else self.named.layout
+        return {} if layout is None else layout.named
+
     def measured(self) -> dict[str, RecordSource]:
         """What to measure a model on, by what the names of its figures begin with.
 

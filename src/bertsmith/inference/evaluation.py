@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertsmith.data.layout import Layout
-from bertsmith.data.records import read_records
+from bertsmith.data.record_source import RecordSource
 from bertsmith.export.model_folder import load_model
 from bertsmith.inference.predictor import remembered_layout
 from bertsmith.training.parallelize import choose_device
@@ -17,26 +17,37 @@ def evaluate_file(
     data: str | Path,
     *,
     layout: Layout | None = None,
+    folder: str | Path | None = None,
+    split: str | None = None,
     device: str | None = None,
 ) -> dict[str, float]:
     """Compute what `bertsmith evaluate` prints: the metrics of the model's task, in float32.
 
     Args:
         model: a model folder.
-        data: a file of records with labels.
+        data: a file of records with labels, or the name of a data set, such as `glue:mrpc`.
         layout: what the user says about the file; None takes the columns that the model
             remembers of its training file, where this one has them.
+        folder: where the files of a data set with a name are; None: they come from the hub.
+        split: the part of such a data set; None: `dev`. The figures of MNLI's second one have
+            names that begin with `mismatched_`.
         device: such as `cpu` or `cuda`; None takes a GPU where there is one.
 
     Raises:
         CheckpointError: the folder is not a model's, or damaged.
         ConfigError: the model's task is none that is learned from records, or no such device.
-        DataError: the file cannot be read, or a record has no label or an unknown one.
+        DataError: the data cannot be read, or a record has no label or an unknown one.
     """
+    source = RecordSource(data, layout, None if folder is None else Path(folder), split)
     chosen = choose_device(device)
     loaded = load_model(model)
     task = record_task(loaded.model)
-    records = task.labelled(read_records(data, layout=layout or remembered_layout(task)))
     max_length = loaded.tokenizer.limit(loaded.model.config.max_position_embeddings)
-    encoded = task.encode(records, loaded.tokenizer, max_length=max_length)
-    return evaluate_records(loaded.model.to(chosen), encoded, chosen).figures(task)
+    loaded.model.to(chosen)
+    found: dict[str, float] = {}
+    for prefix, each in source.measured().items():
+        records = task.labelled(each.like(remembered_layout(task)).read("dev"))
+        encoded = task.encode(records, loaded.tokenizer, max_length=max_length)
+        figures = evaluate_records(loaded.model, encoded, chosen).figures(task)
+        found |= {f"{prefix}{name}": value for name, value in figures.items()}
+    return found

@@ -54,7 +54,8 @@ class SequenceClassification(SequenceTask):
             order; None: chosen for the best F1 on the evaluation file, or 0.5 without one.
         class_weights: how much each class counts in the loss; see `resolve_class_weights`.
         label_smoothing: part of the target that all classes share alike.
-        classifier_dropout, columns, pairs: as for `SequenceTask`.
+        classifier_dropout, columns, pairs, figure: as for `SequenceTask`; `f1` is the F1 of the
+            second of two labels.
         long_text, window_step, window_join: as for `LongText`.
 
     Raises:
@@ -63,7 +64,7 @@ class SequenceClassification(SequenceTask):
 
     name = "sequence_classification"
     target = "labels"
-    figure = "accuracy"
+    deciding_figures: tuple[str, ...] = ("accuracy", "f1", "macro_f1", "matthews_correlation")
 
     def __init__(
         self,
@@ -77,19 +78,21 @@ class SequenceClassification(SequenceTask):
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
+        figure: str | None = None,
         long_text: LongTextRule = "head",
         window_step: int | None = None,
         window_join: WindowJoin = "mean",
     ) -> None:
+        self.multi_label = multi_label
+        if multi_label:
+            self.deciding_figures = ("micro_f1", "macro_f1", "accuracy")
         super().__init__(
             classifier_dropout=classifier_dropout,
             columns=columns,
             pairs=pairs,
+            figure=figure,
             long_text=LongText(long_text, window_step, window_join),
         )
-        self.multi_label = multi_label
-        if multi_label:
-            self.figure = "micro_f1"
         self.label_separator = label_separator
         self.class_weights = class_weights
         self._weights: Tensor | None = None
@@ -236,6 +239,11 @@ class SequenceClassification(SequenceTask):
 
     def _set_labels(self, labels: Sequence[str | int]) -> None:
         self.labels = checked_labels(labels)
+        if self.figure == "f1" and len(self.labels) != 2:
+            raise ConfigError(
+                f"task.figure ('f1') is of the second of two labels and there are "
+                f"{len(self.labels)} ({', '.join(self.labels)}); take macro_f1 or accuracy"
+            )
         self._indices = {label: index for index, label in enumerate(self.labels)}
         if self.thresholds is not None and len(self.thresholds) != len(self.labels):
             raise ConfigError(

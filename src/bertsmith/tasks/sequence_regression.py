@@ -38,13 +38,13 @@ class SequenceRegression(SequenceTask):
     """Targets: `scores` (B,), NaN = no score.
 
     Args:
-        classifier_dropout, columns, pairs: as for `SequenceTask`.
+        classifier_dropout, columns, pairs, figure: as for `SequenceTask`.
         long_text, window_step, window_join: as for `LongText`.
     """
 
     name = "sequence_regression"
     target = "scores"
-    figure = "pearson"
+    deciding_figures = ("pearson", "spearman")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class SequenceRegression(SequenceTask):
         classifier_dropout: float | None = None,
         columns: Mapping[str, str] | None = None,
         pairs: bool | None = None,
+        figure: str | None = None,
         long_text: LongTextRule = "head",
         window_step: int | None = None,
         window_join: WindowJoin = "mean",
@@ -60,6 +61,7 @@ class SequenceRegression(SequenceTask):
             classifier_dropout=classifier_dropout,
             columns=columns,
             pairs=pairs,
+            figure=figure,
             long_text=LongText(long_text, window_step, window_join),
         )
 

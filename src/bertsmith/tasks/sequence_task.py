@@ -18,7 +18,7 @@ from bertsmith.data.columns import label_of, texts_of
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
-from bertsmith.errors import DataError
+from bertsmith.errors import ConfigError, DataError
 from bertsmith.tasks.linear_head import check_dropout
 from bertsmith.tasks.long_text import LongText
 from bertsmith.tasks.task import RecordTask, ScoredRecord
@@ -34,6 +34,7 @@ class SequenceTask(RecordTask):
             remembers them for files like it.
         pairs: whether records are pairs of texts; None: unknown, or some are. Learned from the
             training records.
+        figure: one of `deciding_figures`; None: the first.
         long_text: how what is too long is cut, or that it is read in windows; see `LongText`.
 
     Raises:
@@ -41,6 +42,8 @@ class SequenceTask(RecordTask):
     """
 
     needs_pooler = True
+    deciding_figures: tuple[str, ...]
+    """The figures that may say which model is better, the first where `figure` is not given."""
 
     def __init__(
         self,
@@ -48,9 +51,15 @@ class SequenceTask(RecordTask):
         classifier_dropout: float | None,
         columns: Mapping[str, str] | None,
         pairs: bool | None,
+        figure: str | None,
         long_text: LongText,
     ) -> None:
         check_dropout(classifier_dropout)
+        if figure is not None and figure not in self.deciding_figures:
+            raise ConfigError(
+                f"task.figure ({figure!r}) must be one of {', '.join(self.deciding_figures)}"
+            )
+        self.figure = figure or self.deciding_figures[0]
         self.classifier_dropout = classifier_dropout
         self.columns = Layout.from_settings(columns or {}).named
         self.pairs = pairs
@@ -114,6 +123,7 @@ class SequenceTask(RecordTask):
             "classifier_dropout": self.classifier_dropout,
             "columns": self.columns or None,
             "pairs": self.pairs,
+            "figure": None if self.figure == self.deciding_figures[0] else self.figure,
         }
         given |= self.long_text.settings()
         return {key: value for key, value in given.items() if value is not None}

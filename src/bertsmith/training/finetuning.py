@@ -9,14 +9,12 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.example_batches import ExampleBatches
-from bertsmith.data.layout import Layout
-from bertsmith.data.records import read_records
+from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import ConfigError
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_folder import load_pretrained
@@ -72,21 +70,21 @@ def finetune(
     Raises:
         BertsmithError: when recipe, model or records cannot work; before anything is trained.
     """
-    layout = Layout.from_settings(recipe.data.layout())
-    task = _build_task(recipe, layout)
+    train_source = recipe.data.train_source()
+    task = _build_task(recipe, train_source.columns)
     with start_run(recipe, resume=resume) as start:
-        return _finetune(start, recipe, task, layout, on_prepared)
+        return _finetune(start, recipe, task, train_source, on_prepared)
 
 
 def _finetune(
     start: Start,
     recipe: FinetuneRecipe,
     task: RecordTask,
-    layout: Layout,
+    train_source: RecordSource,
     on_prepared: Callable[[Preparation], None] | None,
 ) -> Finetuned:
     data, settings = recipe.data, recipe.train
-    label_counts = task.learn_labels(read_records(data.train, layout=layout))
+    label_counts = task.learn_labels(train_source.read("train"))
     model_settings = recipe.model
     loaded = load_pretrained(
         model_settings.init,
@@ -99,19 +97,20 @@ def _finetune(
     # Predictions cut texts where training did: positions beyond it have learned nothing here.
     tokenizer = loaded.tokenizer.with_max_length(max_length)
 
-    def read(path: Path) -> Iterator[EncodedRecord]:
-        records = task.labelled(read_records(path, layout=layout))
+    def read(source: RecordSource, split: str) -> Iterator[EncodedRecord]:
+        records = task.labelled(source.read(split))
         return task.encode(records, tokenizer, max_length=max_length)
 
     counted = 0
     examples: list[Example] = []
-    for record in read(data.train):
+    for record in read(train_source, "train"):
         examples += record.examples
         counted += 1
     source = ExampleBatches(
         examples, task.collate, batch_size=settings.batch_size, seed=settings.seed
     )
-    held_out_records = [] if data.eval is None else list(read(data.eval))
+    measured = {name: list(read(each, "dev")) for name, each in data.eval_sources().items()}
+    held_out_records = measured.pop("", [])
     steps = settings.steps
     if steps is None and settings.budget_minutes is None:
         batches = source.num_batches * settings.epochs
@@ -136,13 +135,16 @@ def _finetune(
             evaluation = evaluate_records(model, held_out_records, start.device)
             task.tune(evaluation.scored)
             final.update(evaluation.figures(task))
+        for prefix, records in measured.items():
+            figures = evaluate_records(model, records, start.device).figures(task)
+            final.update({f"{prefix}{name}": value for name, value in figures.items()})
 
     outcome = train(start, recipe, loaded.model, tokenizer, source, held_out, steps, finish=finish)
     draw_curves(
         settings.output / "metrics.jsonl",
         settings.output / "curves.png",
         metric=task.figure,
-        majority=outcome.figures.get("majority_accuracy"),
+        majority=outcome.figures.get(f"majority_{task.figure}"),
     )
     figures = final or outcome.figures
     return Finetuned(dataclasses.replace(outcome, figures=figures), preparation, task)
@@ -155,10 +157,10 @@ def _held_out(task: RecordTask, records: list[EncodedRecord]) -> HeldOut:
     return HeldOut(measure, task.figure, higher_is_better=True)
 
 
-def _build_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
+def _build_task(recipe: FinetuneRecipe, columns: dict[str, str]) -> RecordTask:
     name = recipe.task["name"]
-    columns = {"columns": layout.named} if layout.named else {}
-    task = build_task(name, **columns, **recipe.task_settings)
+    remembered = {"columns": columns} if columns else {}
+    task = build_task(name, **remembered, **recipe.task_settings)
     if not isinstance(task, RecordTask):
         raise ConfigError(
             f"{name} is not learned from records; the objectives of pre-training are run with "

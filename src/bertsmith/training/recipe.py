@@ -8,12 +8,15 @@ Relative paths are relative to the current directory, in a file as in an overrid
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from bertsmith.config import BertConfig
+from bertsmith.data.layout import SETTINGS, Layout
+from bertsmith.data.named_sets import is_name, named_set
+from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import ConfigError
 from bertsmith.training.log import LogSettings
 from bertsmith.training.optimizer import OptimizerSettings
@@ -127,8 +130,13 @@ class PretrainData(Settings):
 class FinetuneData(Settings):
     """The `[data]` section of fine-tuning."""
 
-    train: Annotated[Path, "a file of records, in quotes"]
+    train: Annotated[Path, "a file of records, in quotes"] | None = None
     eval: Annotated[Path, "a file of records, in quotes"] | None = None
+    name: str | None = None
+    """A data set with a name, such as glue:mrpc, in place of the files: it decides the task, and
+    what of its settings the recipe does not say."""
+    folder: Path | None = None
+    """Where the published files of that data set are; where not set, they come from the hub."""
     max_seqlen: Count | None = None
     """Where texts are cut, or windows end; where not set, as the task has it (128 for most)."""
     text: str | int | None = None
@@ -137,15 +145,60 @@ class FinetuneData(Settings):
     """the second text of a pair, and"""
     label: str | int | None = None
     """the label. Where not set, well-known names are looked for."""
+    choices: str | None = None
+    """The choices of a question: a column with a list, or one column for each, with commas."""
     header: bool | None = None
     """Whether a table's first row names the columns; where not set, by what it says."""
     format: str | None = None
     """csv, tsv, jsonl or txt; where not set, by the file's name."""
 
-    def layout(self) -> dict[str, Any]:
-        """What the recipe says about the columns."""
-        named = {key: getattr(self, key) for key in ("text", "pair", "label", "header", "format")}
-        return {key: value for key, value in named.items() if value is not None}
+    def __post_init__(self) -> None:
+        """Check that there are either files or a name."""
+        super().__post_init__()
+        if self.name is None and self.train is None:
+            raise ConfigError(
+                "train is not set; it must be a file of records, in quotes, where name does not "
+                "say a data set, such as glue:mrpc"
+            )
+        files = [key for key in ("train", "eval", *SETTINGS) if getattr(self, key) is not None]
+        if self.name is not None and files:
+            raise ConfigError(
+                f"{files[0]} cannot be set beside data.name ({self.name}), which decides it; "
+                "remove one of them"
+            )
+        if self.name is None and self.folder is not None:
+            raise ConfigError(
+                f"folder ({self.folder}) is set and name is not; name the data set whose files "
+                "it holds, or remove it"
+            )
+        if self.name is not None:
+            named_set(self.name)
+
+    def train_source(self) -> RecordSource:
+        """Where the training records are.
+
+        Raises:
+            ConfigError: what the recipe says about the columns cannot be.
+        """
+        return self._source(self.train)
+
+    def eval_sources(self) -> dict[str, RecordSource]:
+        """What to measure on, by what the figures' names begin with; see `RecordSource.measured`.
+
+        Raises:
+            ConfigError: as for `train_source`.
+        """
+        if self.name is None and self.eval is None:
+            return {}
+        return self._source(self.eval).measured()
+
+    def _source(self, file: Path | None) -> RecordSource:
+        if self.name is not None:
+            return RecordSource(self.name, folder=self.folder)
+        assert file is not None  # noqa: S101 - checked when the section was made
+        said = {key: getattr(self, key) for key in SETTINGS}
+        layout = Layout.from_settings({k: v for k, v in said.items() if v is not None})
+        return RecordSource(file, layout=layout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +323,15 @@ class FinetuneRecipe(Recipe):
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from nested mappings, with the task of a data set that has a name.
+
+        Raises:
+            ConfigError: with one line for each problem, all of them at once.
+        """
+        return super().from_dict(_with_task(values))
+
     def __post_init__(self) -> None:
         """Check what no section can see alone."""
         super().__post_init__()
@@ -280,6 +342,18 @@ class FinetuneRecipe(Recipe):
     def task_settings(self) -> dict[str, Any]:
         """What the `[task]` section says besides the task's name."""
         return {key: value for key, value in self.task.items() if key != "name"}
+
+
+def _with_task(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The recipe with its data set's task and the settings of it that the recipe does not say."""
+    data, task = values.get("data"), values.get("task", {})
+    name = data.get("name") if isinstance(data, Mapping) else None
+    if not isinstance(name, str) or not is_name(name) or not isinstance(task, Mapping):
+        return values
+    named = named_set(name)
+    if task.get("name", named.task) != named.task:
+        return values
+    return {**values, "task": {"name": named.task, **named.settings, **task}}
 
 
 def _check_positions(max_seqlen: int, config: BertConfig) -> None:
