@@ -47,3 +47,22 @@ def test_bad_data_is_one_sentence(
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["glue:mprc"], "'glue:mprc' is not the name of a data set; did you mean glue:mrpc?"),
+        (["glue:rte", "data.text=2"], "glue:rte is a data set whose layout is known; leave data."),
+        (["glue:rte", "data.split=x"], "glue:rte has no x split; those it has are train, dev, te"),
+        (["a.tsv", "data.folder=GLUE"], "a.tsv is not the name of a data set, and data.folder an"),
+        (["glue:rte", "data.folder=none"], "data.folder (none) is not a folder; give the one"),
+    ],
+)
+def test_a_data_set_that_cannot_be_read_is_one_sentence(
+    classifier: Path, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert main(["evaluate", "--model", str(classifier), "--data", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"bertsmith: {message}")

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.data.glue_folder import write_glue
 
 from bertsmith.cli.main import main
 
@@ -73,10 +74,61 @@ def test_a_recipe_file_runs_again(pretrained: Path, records: Path, capsys: Captu
     assert captured.err.startswith(f"{first}: going on after step 4")
 
 
+def test_a_data_set_is_learned_measured_and_answered_by_its_name(
+    pretrained: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = f"data.folder={write_glue(tmp_path / 'glue')}"
+    run, answers = str(tmp_path / "run"), tmp_path / "answers"
+    start = ["--model", str(pretrained), "--output", run, *TINY, folder]
+    assert main(["finetune", "glue:mrpc", *start]) == 0
+    captured = capsys.readouterr()
+    figures = json.loads(captured.out)
+    assert {"f1", "accuracy"} < set(figures)
+    assert captured.err.startswith("4 records to train on (0 2, 1 2), 4 to measure on\n")
+    assert main(["evaluate", "--model", run, "--data", "glue:mrpc", folder]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["f1"] == figures["f1"]
+    assert captured.err.endswith(f"predict --model {run} --input glue:mrpc {folder}\n")
+    asked = ["predict", "--model", run, "--input", "glue:mrpc", folder]
+    assert main(asked) == 0
+    printed = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert main([*asked, "--glue-submission", str(answers)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"{answers / 'MRPC.tsv'}: 4 answers\n")
+    rows = (answers / "MRPC.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[1] for row in rows] == printed
+
+
+@pytest.mark.parametrize("task", ["sequence_classification", "recipe.toml"])
+def test_a_data_set_may_stand_beside_a_task_or_in_a_recipe(
+    pretrained: Path, tmp_path: Path, capsys: Capture, task: str
+) -> None:
+    glue = write_glue(tmp_path / "glue")
+    sets = ["data=glue:rte", f"data.folder={glue}"]
+    if task.endswith(".toml"):
+        task = str(tmp_path / task)
+        Path(task).write_text(f'[data]\nname = "glue:rte"\nfolder = "{glue}"\n')
+        sets = []
+    output = tmp_path / "run"
+    start = ["finetune", task, "--model", str(pretrained), "--output", str(output), *TINY]
+    assert main([*start, *sets]) == 0
+    assert "4 records to train on (entailment 2, not_entailment 2)" in capsys.readouterr().err
+    said = (output / "recipe.toml").read_text()
+    assert 'labels = ["entailment", "not_entailment"]' in said
+    assert 'name = "glue:rte"' in said
+
+
 def test_what_a_run_needs_is_asked_for(capsys: Capture) -> None:
     assert main(["finetune", "sequence_classification", "--model", "m", "--output", "o"]) == 2
     said = capsys.readouterr().err
     assert said == "bertsmith: --train is missing; without a recipe file it is needed\n"
+    assert main(["finetune", "glue:mrpc", "--model", "m"]) == 2
+    said = capsys.readouterr().err
+    assert said == "bertsmith: --output is missing; without a recipe file it is needed\n"
+    assert main(["finetune", "glue:mprc", "--model", "m", "--output", "o"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bertsmith: data.name: 'glue:mprc' is not the name of a data set; did")
 
 
 def test_a_run_goes_on(pretrained: Path, records: Path, capsys: Capture) -> None:

@@ -111,3 +111,29 @@ def test_a_reader_that_leaves_early_is_no_error(classifier: Path, tmp_path: Path
         assert process.stderr.read() == b""
     assert process.returncode == 0
     assert json.loads(first)["label"] in ("négatif", "positif")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["glue:mprc"], "'glue:mprc' is not the name of a data set; did you mean glue:mrpc?"),
+        (["glue:rte", "data.text=2"], "glue:rte is a data set whose layout is known; leave data."),
+        (["glue:rte", "data.split=x"], "glue:rte has no x split; those it has are train, dev, te"),
+        (["a.tsv", "data.folder=GLUE"], "a.tsv is not the name of a data set, and data.folder an"),
+        (["glue:rte", "data.folder=none"], "data.folder (none) is not a folder; give the one"),
+    ],
+)
+def test_a_data_set_that_cannot_be_read_is_one_sentence(
+    classifier: Path, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert main(["predict", "--model", str(classifier), "--input", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"bertsmith: {message}")
+
+
+def test_glue_takes_answers_for_its_own_tasks_alone(tmp_path: Path, capsys: Capture) -> None:
+    # What cannot be is said before a model is looked for.
+    asked = ["predict", "--model", "nowhere", "--glue-submission", str(tmp_path), "--input"]
+    assert main([*asked, "a.tsv"]) == 2
+    assert "GLUE takes no answers for a.tsv; give the test split" in capsys.readouterr().err

@@ -248,7 +248,7 @@ def test_what_is_no_question_cannot_be_asked(tokenizer: Tokenizer) -> None:
     model = BertForTasks(
         BertConfig.preset("tiny", vocab_size=len(SPECIAL + WORDS)), [MultipleChoice()]
     )
-    with pytest.raises(DataError, match="record 1 is of type str; it must be"):
+    with pytest.raises(DataError, match="record 1 is of type str; it must be a context with a"):
         list(Predictor(model, tokenizer).predict(["it"]))
 
 

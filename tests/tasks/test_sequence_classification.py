@@ -189,8 +189,34 @@ def test_labels_that_cannot_be_learned_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("settings", "figure"),
+    [
+        ({}, "accuracy"),
+        ({"figure": "f1"}, "f1"),
+        ({"figure": "matthews_correlation"}, "matthews_correlation"),
+        ({"multi_label": True}, "micro_f1"),
+        ({"multi_label": True, "figure": "macro_f1"}, "macro_f1"),
+    ],
+)
+def test_the_figure_that_decides_can_be_chosen(settings: dict[str, Any], figure: str) -> None:
+    task = build_task("sequence_classification", labels=["a", "b"], **settings)
+    assert isinstance(task, SequenceClassification)
+    assert task.figure == figure
+    assert task.settings() == {"labels": ["a", "b"]} | settings
+    example = Example([2, 3], [0, 0], [1] if "multi_label" in settings else 1)
+    record = EncodedRecord(Record({"text": ""}, "a.csv:1"), (example,))
+    assert figure in task.figures([ScoredRecord(record, torch.tensor([0.0, 1.0]))])
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"figure": "bleu"}, r"task\.figure \('bleu'\) must be one of accuracy, f1, macro_f1, m"),
+        ({"figure": "f1", "multi_label": True}, r"task\.figure \('f1'\) must be one of micro_f1"),
+        (
+            {"figure": "f1", "labels": ["a", "b", "c"]},
+            r"task\.figure \('f1'\) is of the second of two labels and there are 3 \(a, b, c\); t",
+        ),
         ({"labels": ["a"]}, r"task.labels \(a\) must name at least two labels"),
         ({"labels": ["a", "b", "a"]}, r"task.labels \(a, b, a\) must name at least two labels, e"),
         ({"classifier_dropout": 1.0}, r"task.classifier_dropout \(1.0\) must be at least 0"),

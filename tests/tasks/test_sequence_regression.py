@@ -8,7 +8,7 @@ from tests.tasks.learning import learn
 
 from bertsmith.batch import Batch
 from bertsmith.data.record import Record
-from bertsmith.errors import DataError
+from bertsmith.errors import ConfigError, DataError
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.sequence_regression import SequenceRegression
 from bertsmith.text.tokenizer import Tokenizer
@@ -73,3 +73,12 @@ def test_a_score_of_pairs_is_not_asked_of_single_texts() -> None:
     again = build_task(task.name, **task.settings())
     with pytest.raises(DataError, match=r"b\.txt:1 is a single text and the task was learned from"):
         list(again.encode([Record({"text": "a"}, "b.txt:1")], tokenizer, max_length=8))
+
+
+def test_the_figure_that_decides_can_be_chosen() -> None:
+    assert SequenceRegression().figure == "pearson"
+    assert build_task("sequence_regression", figure="spearman").settings() == {"figure": "spearman"}
+    with pytest.raises(
+        ConfigError, match=r"task\.figure \('f1'\) must be one of pearson, spearman"
+    ):
+        build_task("sequence_regression", figure="f1")

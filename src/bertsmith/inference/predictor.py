@@ -106,8 +106,7 @@ class Predictor:
         fields = self.task.fields_of(item)
         if fields is None:
             raise DataError(
-                f"{location} is of type {type(item).__name__}; it must be a text, a pair of texts "
-                "or a mapping of fields by name"
+                f"{location} is of type {type(item).__name__}; it must be {self.task.item_kinds}"
             )
         return self.layout.rename(Record(dict(fields), location), is_table=False)
 

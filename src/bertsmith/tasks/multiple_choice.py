@@ -66,6 +66,7 @@ class MultipleChoice(RecordTask):
     needs_pooler = True
     target = "answers"
     figure = "accuracy"
+    item_kinds = "a context with a list of choices, or a mapping of fields by name"
 
     def __init__(
         self,

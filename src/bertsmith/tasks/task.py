@@ -87,6 +87,8 @@ class RecordTask(Task):
     """Whether the head gives a row of logits for each token; else it does for each sequence."""
     default_max_seqlen: ClassVar[int] = 128
     """Where texts are cut, or windows end, when the recipe does not say."""
+    item_kinds: ClassVar[str] = "a text, a pair of texts or a mapping of fields by name"
+    """What `fields_of` takes, in words."""
     num_truncated: int = 0
     """Records that lost part of their text so far."""
 

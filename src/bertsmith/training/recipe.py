@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from bertsmith.config import BertConfig
 from bertsmith.data.layout import SETTINGS, Layout
-from bertsmith.data.named_sets import is_name, named_set
+from bertsmith.data.named_sets import named_set
 from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import ConfigError
 from bertsmith.training.log import LogSettings
@@ -171,8 +171,6 @@ class FinetuneData(Settings):
                 f"folder ({self.folder}) is set and name is not; name the data set whose files "
                 "it holds, or remove it"
             )
-        if self.name is not None:
-            named_set(self.name)
 
     def train_source(self) -> RecordSource:
         """Where the training records are.
@@ -348,9 +346,12 @@ def _with_task(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The recipe with its data set's task and the settings of it that the recipe does not say."""
     data, task = values.get("data"), values.get("task", {})
     name = data.get("name") if isinstance(data, Mapping) else None
-    if not isinstance(name, str) or not is_name(name) or not isinstance(task, Mapping):
+    if not isinstance(name, str) or not isinstance(task, Mapping):
         return values
-    named = named_set(name)
+    try:
+        named = named_set(name)
+    except ConfigError as error:
+        raise ConfigError(f"data.name: {error}") from None
     if task.get("name", named.task) != named.task:
         return values
     return {**values, "task": {"name": named.task, **named.settings, **task}}
