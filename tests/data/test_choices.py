@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
-from bertsmith.data.choices import Question, answer_of, answered, question_of, without_answer
+from bertsmith.data.choices import (
+    ChoiceQuestion,
+    answer_of,
+    answered,
+    choice_question_of,
+    without_answer,
+)
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.data.records import read_records
 from bertsmith.errors import DataError
+
+XY = ["x", "y"]
 
 
 def record(**fields: Any) -> Record:
@@ -26,8 +34,10 @@ SWAG = """,video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1
 def test_swags_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(SWAG)
     (read,) = read_records(tmp_path / "train.csv")
-    question = question_of(read)
-    assert question == Question("A man, tall, sits.", ("stands up.", "sings.", "flies off."), "He")
+    question = choice_question_of(read)
+    assert question == ChoiceQuestion(
+        "A man, tall, sits.", ("stands up.", "sings.", "flies off."), "He"
+    )
     assert question.continuations[2] == "He flies off."
     assert answer_of(read, question.choices) == 2
 
@@ -36,34 +46,34 @@ def test_swags_test_file_has_a_header_and_no_answers(tmp_path: Path) -> None:
     lines = [line.rsplit(",", 1)[0] for line in SWAG.splitlines()]
     (tmp_path / "test.csv").write_text("\n".join(lines))
     (read,) = read_records(tmp_path / "test.csv")
-    assert answer_of(read, question_of(read).choices) is None
+    assert answer_of(read, choice_question_of(read).choices) is None
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "codah.tsv").write_text('o\tI am\tup.\tdown.\t"in".\tout.\t1\n')
     layout = Layout(text="2", choices="3, 4,5,6", label="7")
     (read,) = read_records(tmp_path / "codah.tsv", layout=layout)
-    assert question_of(read) == Question("I am", ("up.", "down.", '"in".', "out."))
-    assert answer_of(read, question_of(read).choices) == 1
+    assert choice_question_of(read) == ChoiceQuestion("I am", ("up.", "down.", '"in".', "out."))
+    assert answer_of(read, choice_question_of(read).choices) == 1
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"context": "c", "choices": ["x", "y"]}, Question("c", ("x", "y"))),
-        ({"prompt": "c", "endings": ["x", "y", "z"]}, Question("c", ("x", "y", "z"))),
-        ({"question": "q", "choices": ["x", "y"]}, Question("q", ("x", "y"))),
-        ({"context": "c", "question": "q", "choices": ["x", "y"]}, Question("c", ("x", "y"), "q")),
-        ({"article": "c", "question": "q", "options": ["x", "y"]}, Question("c", ("x", "y"), "q")),
-        ({"context": "c", "answer1": "y", "answer0": "x"}, Question("c", ("x", "y"))),
-        ({"context": "c", "answerA": "x", "answerB": "y"}, Question("c", ("x", "y"))),
-        ({"premise": "c", "choice1": "x", "choice2": "y"}, Question("c", ("x", "y"))),
-        ({"ctx": "c", "ctx_a": "", "endings": ["x", "y"]}, Question("c", ("x", "y"))),
-        ({"text": "c", "pair": "q", "choices": ["x", "y"]}, Question("c", ("x", "y"), "q")),
+        ({"context": "c", "choices": ["x", "y"]}, ChoiceQuestion("c", ("x", "y"))),
+        ({"prompt": "c", "endings": ["x", "y", "z"]}, ChoiceQuestion("c", ("x", "y", "z"))),
+        ({"question": "q", "choices": ["x", "y"]}, ChoiceQuestion("q", ("x", "y"))),
+        ({"context": "c", "question": "q", "choices": XY}, ChoiceQuestion("c", ("x", "y"), "q")),
+        ({"article": "c", "question": "q", "options": XY}, ChoiceQuestion("c", ("x", "y"), "q")),
+        ({"context": "c", "answer1": "y", "answer0": "x"}, ChoiceQuestion("c", ("x", "y"))),
+        ({"context": "c", "answerA": "x", "answerB": "y"}, ChoiceQuestion("c", ("x", "y"))),
+        ({"premise": "c", "choice1": "x", "choice2": "y"}, ChoiceQuestion("c", ("x", "y"))),
+        ({"ctx": "c", "ctx_a": "", "endings": ["x", "y"]}, ChoiceQuestion("c", ("x", "y"))),
+        ({"text": "c", "pair": "q", "choices": ["x", "y"]}, ChoiceQuestion("c", ("x", "y"), "q")),
     ],
 )  # fmt: skip
-def test_well_known_names_are_understood(fields: dict[str, Any], expected: Question) -> None:
-    assert question_of(record(**fields)) == expected
+def test_well_known_names_are_understood(fields: dict[str, Any], expected: ChoiceQuestion) -> None:
+    assert choice_question_of(record(**fields)) == expected
 
 
 @pytest.mark.parametrize(
@@ -128,7 +138,7 @@ def test_an_answer_that_is_no_choice_or_two_is_refused(
 )  # fmt: skip
 def test_what_is_no_question_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=f"^q.jsonl:3: {message}"):
-        question_of(record(**fields))
+        choice_question_of(record(**fields))
 
 
 def test_a_question_to_learn_from_must_be_answered() -> None:
@@ -149,7 +159,7 @@ def test_a_question_to_be_answered_is_not_looked_at_for_its_answer() -> None:
 def test_real_questions_are_read(shared_data: Path) -> None:
     layout = Layout(text="2", choices="3,4,5,6", label="7")
     records = read_records(shared_data / "tasks" / "codah" / "full_data.tsv", layout=layout)
-    questions = [(question_of(each), each) for each in records]
+    questions = [(choice_question_of(each), each) for each in records]
     assert len(questions) == 2776
     assert {len(question.choices) for question, _ in questions} == {4}
     answers = [answer_of(each, question.choices) for question, each in questions]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.data.glue_folder import TEXTS, write_glue
 
-from bertsmith.data.choices import answer_of, question_of
+from bertsmith.data.choices import answer_of, choice_question_of
 from bertsmith.data.columns import label_of, labelled, texts_of
 from bertsmith.data.layout import Layout
 from bertsmith.data.named_sets import NAMED_SETS
@@ -99,6 +99,9 @@ def test_microsofts_own_files_stand_in_for_mrpcs(tmp_path: Path) -> None:
     assert 10 < len(dev) < 50
     (tmp_path / "train.tsv").write_text(f"{header}\n{rows[0]}\n", encoding="utf-8")
     assert len(read("glue:mrpc", "train", tmp_path)) == 1
+    # What is left for the dev split may be among what train.tsv holds.
+    with pytest.raises(DataError, match=r"has no dev\.tsv for the dev split of glue:mrpc"):
+        read("glue:mrpc", "dev", tmp_path)
 
 
 @pytest.mark.parametrize("is_headed", [False, True])
@@ -125,7 +128,7 @@ def test_codah_is_divided_the_same_way_each_time(tmp_path: Path) -> None:
     rows = [f"o\tprompt {i % 250}\tw.\tx.\ty.\tz.\t{i % 4}" for i in range(500)]
     (tmp_path / "full_data.tsv").write_text("\n".join(rows))
     parts = {
-        split: [question_of(record).context for record in read("codah", split, tmp_path)]
+        split: [choice_question_of(record).context for record in read("codah", split, tmp_path)]
         for split in ("train", "dev", "test")
     }
     assert sum(map(len, parts.values())) == 500
@@ -133,7 +136,7 @@ def test_codah_is_divided_the_same_way_each_time(tmp_path: Path) -> None:
         assert 20 < len(parts[split]) < 80
         assert not set(parts[split]) & set(parts["train"])
     assert parts["dev"] == [
-        question_of(record).context for record in read("codah", "dev", tmp_path)
+        choice_question_of(record).context for record in read("codah", "dev", tmp_path)
     ]
 
 
@@ -238,7 +241,7 @@ def test_the_hubs_questions_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = on_hub(monkeypatch, [{"sent1": "c", "sent2": "He", "label": 2, **endings}])
     (record,) = RecordSource("swag").read("dev")
     assert hub.asked == [("allenai/swag", "regular", "validation")]
-    assert answer_of(record, question_of(record).choices) == 2
+    assert answer_of(record, choice_question_of(record).choices) == 2
     answers = {"text": ["x", "y"], "answer_start": [1, 2]}
     on_hub(monkeypatch, [{"id": "1", "context": "c", "question": "q", "answers": answers}])
     (record,) = RecordSource("squad").read("dev")

@@ -27,7 +27,7 @@ _NUMBERED = re.compile(r"(ending|choice|option|answer)[ _-]?([0-9]|[a-h])")
 
 
 @dataclass(frozen=True)
-class Question:
+class ChoiceQuestion:
     """What is asked, and what may be answered."""
 
     context: str
@@ -43,7 +43,7 @@ class Question:
         return [f"{self.stem} {choice}" if self.stem else choice for choice in self.choices]
 
 
-def question_of(record: Record) -> Question:
+def choice_question_of(record: Record) -> ChoiceQuestion:
     """The record's context, question and choices.
 
     Raises:
@@ -61,7 +61,7 @@ def question_of(record: Record) -> Question:
             f"{record.location}: none of the columns ({listed(record)}) is known to hold what "
             "comes before the choices; name it with data.text=COLUMN"
         )
-    return Question(context, _choices(record, columns), stem)
+    return ChoiceQuestion(context, _choices(record, columns), stem)
 
 
 def answer_of(record: Record, choices: Sequence[str]) -> int | None:
@@ -101,7 +101,7 @@ def answered(records: Iterable[Record]) -> Iterator[Record]:
                 f"{record.location}: none of the columns ({listed(record)}) is known to hold "
                 "the place of the right choice; name it with data.label=COLUMN"
             )
-        if answer_of(record, question_of(record).choices) is None:
+        if answer_of(record, choice_question_of(record).choices) is None:
             raise DataError(
                 f"{record.location}: {name} is empty; say which choice is right or drop the record"
             )

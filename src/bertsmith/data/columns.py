@@ -101,7 +101,7 @@ def labelled(records: Iterable[Record]) -> Iterator[Record]:
 
 def has_label_column(record: Record) -> bool:
     """Whether one of the columns is known to hold the label, be it empty."""
-    return _label_name(tuple(record.fields)) is not None
+    return label_name(tuple(record.fields)) is not None
 
 
 def without_label(record: Record) -> Record:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.data.columns import label_name, texts_of
-from bertsmith.data.compression import SUFFIXES
+from bertsmith.data.compression import SUFFIXES, file_kind
 from bertsmith.data.layout import Layout
 from bertsmith.data.named_sets import NamedSet, is_name, named_set
 from bertsmith.data.record import Record
@@ -125,7 +125,7 @@ def _read_folder(name: str, named: NamedSet, split: str, folder: Path) -> Iterat
     if split.startswith("test"):  # whose answers must be complete
         layout = dataclasses.replace(layout, skips_broken_rows=False)
     records = read_records(path, layout=layout)
-    splits = named.divided.get(path.name)
+    splits = named.divided.get(path.name.removesuffix(file_kind(path)[1]))
     if splits is None:
         return records
     return (record for record in records if _part(record, splits) == split)
@@ -140,14 +140,27 @@ def _find(name: str, named: NamedSet, split: str, folder: Path) -> Path:
     inside = [each for each in sorted(folder.iterdir()) if _plain(each.name) in named.folders]
     for place in (*inside, folder):
         for file in named.files[split]:
-            for suffix in ("", *SUFFIXES):
-                if (path := place / f"{file}{suffix}").is_file():
-                    return path
-    files = " or ".join(named.files[split])
+            path = _variant(place, file)
+            if path is not None and not _is_divided_already(place, file, named):
+                return path
+    usual = [file for file in named.files[split] if not _is_divided_already(folder, file, named)]
+    files = " or ".join(usual)
     raise DataError(
         f"data.folder ({folder}) has no {files} for the {split} split of {name}, neither itself "
         f"nor in a folder named {' or '.join(named.folders)}; put the published files there"
     )
+
+
+def _variant(place: Path, file: str) -> Path | None:
+    """The file, compressed or not."""
+    paths = (place / f"{file}{suffix}" for suffix in ("", *SUFFIXES))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _is_divided_already(place: Path, file: str, named: NamedSet) -> bool:
+    """Whether a file of several splits stands beside one of a single split, which it repeats."""
+    single = {each for split in named.divided.get(file, ()) for each in named.files[split]}
+    return any(_variant(place, each) is not None for each in single - {file})
 
 
 def _plain(name: str) -> str:

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from bertsmith.data.choices import (
-    Question,
+    ChoiceQuestion,
     answer_of,
     answered,
-    question_of,
+    choice_question_of,
     without_answer,
 )
 from bertsmith.data.example import EncodedRecord, Example
@@ -118,7 +118,7 @@ class MultipleChoice(RecordTask):
             DataError: a record is no question, or its answer none of the choices.
         """
         for record in records:
-            question = question_of(record)
+            question = choice_question_of(record)
             target = answer_of(record, question.choices)
             examples = (
                 Example(
@@ -183,7 +183,7 @@ class MultipleChoice(RecordTask):
         return {key: value for key, value in given.items() if value is not None}
 
     def _windows(
-        self, question: Question, tokenizer: Tokenizer, max_length: int
+        self, question: ChoiceQuestion, tokenizer: Tokenizer, max_length: int
     ) -> list[list[Encoding]]:
         """For each window of the context, or for the whole, the sequences of all choices."""
         long_text, context = self.long_text, question.context
