@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bertsmith.data.choices import (
     ChoiceQuestion,
@@ -66,6 +68,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         ({"context": "c", "question": "q", "choices": XY}, ChoiceQuestion("c", ("x", "y"), "q")),
         ({"article": "c", "question": "q", "options": XY}, ChoiceQuestion("c", ("x", "y"), "q")),
         ({"context": "c", "answer1": "y", "answer0": "x"}, ChoiceQuestion("c", ("x", "y"))),
+        ({"context": "c", "option10": "y", "option9": "x"}, ChoiceQuestion("c", ("x", "y"))),
         ({"context": "c", "answerA": "x", "answerB": "y"}, ChoiceQuestion("c", ("x", "y"))),
         ({"premise": "c", "choice1": "x", "choice2": "y"}, ChoiceQuestion("c", ("x", "y"))),
         ({"ctx": "c", "ctx_a": "", "endings": ["x", "y"]}, ChoiceQuestion("c", ("x", "y"))),
@@ -154,6 +157,32 @@ def test_a_question_to_be_answered_is_not_looked_at_for_its_answer() -> None:
     question = record(text="c", choices=["x", "y"], answer=7)
     assert set(without_answer(question).fields) == {"text", "choices"}
     assert answer_of(without_answer(question), ("x", "y")) is None
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 4)
+    | st.floats()
+    | st.sampled_from(["", " ", "a", "B", "1", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.just("a"), inner),
+    max_leaves=4,
+)
+_NAMES = st.sampled_from(["text", "context", "question", "choices", "ending0", "ending1", "label"])
+
+
+@settings(deadline=None)
+@given(st.dictionaries(_NAMES, _VALUES))
+def test_any_record_is_a_question_or_refused(fields: dict[str, Any]) -> None:
+    try:
+        question = choice_question_of(record(**fields))
+        answer = answer_of(record(**fields), question.choices)
+    except DataError as error:
+        assert str(error).startswith("q.jsonl:3: ")
+        return
+    assert len(question.choices) >= 2
+    assert all(choice.strip() for choice in question.choices)
+    assert answer is None or answer in range(len(question.choices))
 
 
 def test_real_questions_are_read(shared_data: Path) -> None:

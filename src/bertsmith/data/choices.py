@@ -23,7 +23,7 @@ STEMS = ("pair", "question", "sent2")
 LISTS = ("choices", "endings", "options", "candidates")
 ANSWERS = ("label", "answer", "answerkey", "answer_key", "gold", "correct")
 # SWAG's ending0, COPA's choice1, CosmosQA's answer0, SocialIQA's answerA.
-_NUMBERED = re.compile(r"(ending|choice|option|answer)[ _-]?([0-9]|[a-h])")
+_NUMBERED = re.compile(r"(ending|choice|option|answer)[ _-]?(\d+|[a-z])")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _columns(names: tuple[str, ...]) -> _Columns:
 
     together = first(LISTS)
     numbered = {found[2]: actual[name] for name in actual if (found := _NUMBERED.fullmatch(name))}
-    one_each = tuple(numbered[number] for number in sorted(numbered))
+    one_each = tuple(numbered[number] for number in sorted(numbered, key=lambda x: (len(x), x)))
     choices = one_each if together is None else (together,)
     return _Columns(first(CONTEXTS), first(STEMS), choices, first(ANSWERS))
 
