@@ -15,8 +15,8 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         "--input",
         required=True,
         metavar="FILE",
-        help="records: .csv, .tsv, .jsonl or .txt, also .gz, .xz or .zst; - is standard input, "
-        "of JSON lines or a text a line",
+        help="records: .csv, .tsv, .json, .jsonl or .txt, also .gz, .xz or .zst; - is standard "
+        "input, of JSON or a text a line",
     )
     add_layout_settings(parser)
 
@@ -28,7 +28,8 @@ def add_layout_settings(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="data.KEY=VALUE",
         help="where names do not tell: the columns data.text, data.pair and data.label (by name, "
-        "or by number from 1), data.header (true or false), data.format (csv, tsv, jsonl, txt)",
+        "or by number from 1), data.header (true or false), data.format (csv, tsv, json, jsonl or "
+        "txt)",
     )
 
 

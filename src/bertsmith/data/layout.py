@@ -15,7 +15,7 @@ from bertsmith.data.columns import KNOWN_NAMES, TEXT_NAMES, listed
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 
-FORMATS = ("csv", "tsv", "jsonl", "txt")
+FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,7 +140,7 @@ class FinetuneData(Settings):
     header: bool | None = None
     """Whether a table's first row names the columns; where not set, by what it says."""
     format: str | None = None
-    """csv, tsv, jsonl or txt; where not set, by the file's name."""
+    """csv, tsv, json, jsonl or txt; where not set, by the file's name."""
 
     def layout(self) -> dict[str, Any]:
         """What the recipe says about the columns."""
