@@ -98,5 +98,5 @@ def _show(preparation: Preparation) -> None:
         f"{preparation.num_eval:,} to measure on",
         file=sys.stderr,
     )
-    for line in preparation.report.lines():
+    for line in (*preparation.remarks, *preparation.report.lines()):
         print(line, file=sys.stderr)

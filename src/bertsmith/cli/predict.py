@@ -14,13 +14,21 @@ EXAMPLES = """examples:
   bertsmith predict --model runs/sst2 --input reviews.csv > answers.jsonl
       reads a column named text, sentence or the like
   printf 'A fine film.\\nA waste of time.\\n' | bertsmith predict --model runs/sst2 --input -
-      reads a text a line; a tab in a line makes it a pair"""
+      reads a text a line; a tab in a line makes it a pair
+  bertsmith predict --model runs/squad --input dev-v2.0.json --squad-output predicted
+      answers questions, and writes the files that SQuAD's official scripts read"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a fine-tuned model's folder")
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
+    parser.add_argument(
+        "--squad-output",
+        metavar="DIR",
+        help="of question_answering: also write predictions.json, nbest_predictions.json and "
+        "null_odds.json there, as SQuAD's official scripts read them",
+    )
     add_input(parser)
 
 
@@ -30,18 +38,31 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from bertsmith.data.records import read_records
+    from bertsmith.errors import ConfigError
     from bertsmith.inference.predictor import Predictor
+    from bertsmith.inference.squad_files import SquadFiles
 
     predictor = Predictor.load(args.model, device=args.device)
+    files = None if args.squad_output is None else SquadFiles(args.squad_output)
+    if files is not None and predictor.task.name != "question_answering":
+        raise ConfigError(
+            f"--squad-output is for question_answering and the model's task is "
+            f"{predictor.task.name}; remove it"
+        )
     records = read_records(args.input, layout=layout or predictor.layout)
     # A bar among answers on the same screen would be torn apart by them.
     has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     for answer in tqdm(predictor.predict(records), unit="record", disable=not has_bar):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
+        if files is not None:
+            files.add(answer)
     if predictor.num_truncated:
         print(
             f"cut at the model's {predictor.max_length} wordpieces: "
             f"{counted(predictor.num_truncated, 'record')}",
             file=sys.stderr,
         )
-    print(f"next: bertsmith evaluate --model {args.model} --data FILE", file=sys.stderr)
+    scored = f"--model {args.model}"
+    if files is not None:
+        scored = f"--predictions {files.write()[0]}"
+    print(f"next: bertsmith evaluate {scored} --data FILE", file=sys.stderr)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
+from bertsmith.data.question import id_of
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 
@@ -106,21 +107,15 @@ def _questions(articles: list[Any], name: str) -> Iterator[Record]:
             for innermost, question in _members(paragraph, "qas", inner):
                 fields = {key: question[key] for key in _QUESTION_FIELDS if key in question}
                 location = innermost
-                if "id" in fields:
-                    fields["id"] = _checked_id(fields["id"], innermost)
-                    location = f"{name}: question {fields['id']}"
-                    if fields["id"] in seen:
+                if (given := id_of(fields.get("id"), innermost)) is not None:
+                    fields["id"] = given
+                    location = f"{name}: question {given}"
+                    if given in seen:
                         raise DataError(
                             f"{location} is there twice; give each question an id of its own"
                         )
-                    seen.add(fields["id"])
+                    seen.add(given)
                 yield Record(title | context | fields, location)
-
-
-def _checked_id(value: object, place: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-        raise DataError(f"{place}: id ({value!r}) must be a text or a whole number")
-    return str(value)
 
 
 def _members(

@@ -57,13 +57,28 @@ def question_of(record: Record) -> Question:
         if not text.strip():
             raise DataError(f"{record.location}: the {name} is empty; write one or drop the record")
     fields = {name.lower(): value for name, value in record.fields.items()}
-    given = fields.get("id")
     return Question(
         question,
         context,
         _answers_of(fields, context, record.location),
-        None if given is None else str(given),
+        id_of(fields.get("id"), record.location),
     )
+
+
+def id_of(value: Any, location: str) -> str | None:
+    """A question's id as text; None where it has none.
+
+    Raises:
+        DataError: it is neither text nor a whole number.
+    """
+    if value is None:
+        return None
+    is_known = isinstance(value, str | int) and not isinstance(value, bool)
+    text = str(value).strip()
+    # "replace" is what half of a surrogate pair, which is no character, comes out as.
+    if not is_known or not text or text.encode("utf-8", "replace").decode() != text:
+        raise DataError(f"{location}: the id ({value!r}) must be a text or a whole number")
+    return text
 
 
 def has_answers(record: Record) -> bool:

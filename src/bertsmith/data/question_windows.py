@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.data.question import Question
+from bertsmith.text.encoding import room
 from bertsmith.text.tokenizer import Tokenizer
+
+# Arrays, since lists of numbers take eight times the memory.
+WindowInputs = tuple["array[int]", "array[int]"]
+"""Wordpiece ids and segment ids."""
 
 
 @dataclass(frozen=True)
@@ -64,50 +69,54 @@ class QuestionWindows:
         return best
 
 
-def question_windows(
-    questions: Iterable[Question],
-    tokenizer: Tokenizer,
-    *,
-    max_length: int,
-    step: int,
-    max_question_length: int,
-) -> Iterator[tuple[QuestionWindows, list[tuple[array[int], array[int]]]]]:
-    """Cut questions and passages; consecutive questions about one passage cut it once.
+class QuestionCutter:
+    """Cuts questions and passages; consecutive questions about one passage cut it once.
 
     Special tokens in the texts ("[SEP]") are text like any other, as in the published code.
 
     Args:
-        questions: what to cut.
-        tokenizer: cuts them.
+        tokenizer: cuts the texts.
         max_length: the most wordpieces of a sequence.
         step: how many wordpieces each window starts after the one before it.
         max_question_length: the most wordpieces of a question, which may not take more than half
             of the room either; it loses its end.
 
-    Yields:
-        The windows of a question, and the ids and segments of the sequence of each.
+    Raises:
+        ConfigError: `max_length` leaves no room.
     """
-    most = min(max_question_length, (max_length - 3) // 2)
-    passage = None
-    for question in questions:
-        if passage is None or passage.text != question.context:
-            passage = _Passage.cut(question.context, tokenizer)
-        whole = tokenizer.encode(question.question, split_special_tokens=True).ids[1:-1]
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, max_length: int, step: int, max_question_length: int
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.room = room(max_length, 2)
+        self.step = step
+        self.max_question_length = min(max_question_length, self.room // 2)
+        self._passage: _Passage | None = None
+
+    def cut(self, question: Question) -> tuple[QuestionWindows, list[WindowInputs]]:
+        """Cut one; gives its windows, and the ids and segments of the sequence of each."""
+        if self._passage is None or self._passage.text != question.context:
+            self._passage = _Passage.cut(question.context, self.tokenizer)
+        passage = self._passage
+        whole = self.tokenizer.encode(question.question, split_special_tokens=True).ids[1:-1]
+        kept = whole[: self.max_question_length]
         windows = QuestionWindows(
             question,
             passage.offsets,
-            tuple(_windows(len(passage.ids), max_length - 3 - min(len(whole), most), step)),
-            passage_start=min(len(whole), most) + 2,
-            is_question_cut=len(whole) > most,
+            tuple(_windows(len(passage.ids), self.room - len(kept), self.step)),
+            passage_start=len(kept) + 2,
+            is_question_cut=len(kept) < len(whole),
         )
-        head = [tokenizer.cls_id, *whole[:most], tokenizer.sep_id]
-        yield (
-            windows,
-            [
-                _sequence(head, passage.ids[window.start : window.stop], tokenizer.sep_id)
-                for window in windows.windows
-            ],
-        )
+        sep = self.tokenizer.sep_id
+        head = [self.tokenizer.cls_id, *kept, sep]
+        return windows, [
+            (
+                array("i", [*head, *passage.ids[window.start : window.stop], sep]),
+                array("b", [0] * len(head) + [1] * (len(window) + 1)),
+            )
+            for window in windows.windows
+        ]
 
 
 def _windows(num_pieces: int, width: int, step: int) -> Iterator[range]:
@@ -115,14 +124,6 @@ def _windows(num_pieces: int, width: int, step: int) -> Iterator[range]:
     step = min(step, width)
     for start in range(0, max(1, num_pieces - width + step), step):
         yield range(start, min(start + width, num_pieces))
-
-
-def _sequence(
-    head: Sequence[int], window: Sequence[int], sep_id: int
-) -> tuple[array[int], array[int]]:
-    # Arrays, since lists of numbers take eight times the memory.
-    ids = array("i", [*head, *window, sep_id])
-    return ids, array("b", [0] * len(head) + [1] * (len(window) + 1))
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,24 @@ def best_threshold(
     return best, threshold
 
 
+def answer_figures(scores: Sequence[AnswerScore]) -> dict[str, float]:
+    """Means from 0 to 1: `exact_match` and `f1`.
+
+    Where questions without an answer are among them also those of the questions with one,
+    `has_answer_exact_match` and `has_answer_f1`, and the part of the others that were left
+    unanswered, `no_answer_accuracy`.
+    """
+    figures = {"exact_match": _mean(scores, "exact"), "f1": _mean(scores, "f1")}
+    unanswerable = [score for score in scores if not score.has_answer]
+    if not unanswerable:
+        return figures
+    figures["no_answer_accuracy"] = _mean(unanswerable, "exact")
+    if answerable := [score for score in scores if score.has_answer]:
+        figures["has_answer_exact_match"] = _mean(answerable, "exact")
+        figures["has_answer_f1"] = _mean(answerable, "f1")
+    return figures
+
+
 def squad_figures(
     predictions: Mapping[str, str],
     answers: Mapping[str, Sequence[str]],
@@ -126,7 +144,7 @@ def squad_figures(
         for key, golds in answers.items()
     }
     if not has_unanswerable:
-        exact, f1 = (_percent(scores.values(), name) for name in FIGURES)
+        exact, f1 = (_mean(scores.values(), name, 100.0) for name in FIGURES)
         return {"exact_match": exact, "f1": f1}
     if null_odds is None:
         return _by_kind(scores.values())
@@ -162,7 +180,7 @@ def _by_kind(scores: Iterable[AnswerScore]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for prefix, chosen in kinds.items():
         if chosen:
-            figures |= {f"{prefix}{name}": _percent(chosen, name) for name in FIGURES}
+            figures |= {f"{prefix}{name}": _mean(chosen, name, 100.0) for name in FIGURES}
             figures[f"{prefix}total"] = len(chosen)
     return figures
 
@@ -177,7 +195,7 @@ def _f1(prediction: list[str], gold: list[str], is_unanswerable_known: bool) -> 
     return 2 * precision * recall / (precision + recall)
 
 
-def _percent(scores: Collection[AnswerScore], figure: Figure) -> float:
+def _mean(scores: Collection[AnswerScore], figure: Figure, scale: float = 1.0) -> float:
     # In this order of operations: another one differs in the last digit.
     total: float = sum(getattr(score, figure) for score in scores)
-    return 100.0 * total / len(scores)
+    return scale * total / len(scores)

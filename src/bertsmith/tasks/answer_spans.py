@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.data.question_windows import QuestionWindows
+
+_NOTHING = {"answer": "", "start": None, "end": None, "probability": 0.0}
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class RankedSpans:
     """The best spans of a question."""
 
     n_best: tuple[AnswerSpan, ...]
-    """Best first; each text is there once. "No answer" comes last where it would not be among
-    them. Empty where no span can be an answer."""
+    """Best first; each text is there once. The best span, and "no answer" where it is one, are
+    there even if others fill the list. Empty where no span can be an answer."""
     best: AnswerSpan | None
     """The best that is an answer."""
     null_score: float | None
@@ -56,12 +59,37 @@ class RankedSpans:
             return None
         return self.null_score - (self.best.score if self.best else 0.0)
 
+    def chosen(self, no_answer_threshold: float) -> AnswerSpan | None:
+        """The best span; None where "no answer" is further above it, or there is no span."""
+        odds = self.no_answer_score
+        return None if odds is not None and odds > no_answer_threshold else self.best
+
     def probabilities(self) -> list[float]:
         """Softmax of the scores of `n_best`."""
         scores = np.array([span.score for span in self.n_best])
         weights = np.exp(scores - scores.max(initial=-np.inf))
         found: list[float] = (weights / weights.sum()).tolist()
         return found
+
+    def answer(self, no_answer_threshold: float) -> dict[str, Any]:
+        """What to say, JSON-ready; "" from None to None is "no answer"."""
+        n_best = [
+            {
+                "answer": span.text,
+                "start": span.start,
+                "end": span.end,
+                "probability": probability,
+                "start_logit": span.start_logit,
+                "end_logit": span.end_logit,
+            }
+            for span, probability in zip(self.n_best, self.probabilities(), strict=True)
+        ]
+        chosen = self.chosen(no_answer_threshold)
+        text = "" if chosen is None else chosen.text
+        keys = ("answer", "start", "end", "probability")
+        said = next((each for each in n_best if each["answer"] == text), _NOTHING)
+        odds = {} if self.null_score is None else {"no_answer_score": self.no_answer_score}
+        return {key: said[key] for key in keys} | odds | {"n_best": n_best}
 
 
 def rank_spans(
@@ -117,13 +145,11 @@ def rank_spans(
             break
         span = candidate(number)
         n_best.setdefault(span.text, span)
-    if null is not None:
-        n_best.setdefault("", null)
-    return RankedSpans(
-        tuple(n_best.values()),
-        best=next((candidate(number) for number in order if number < len(scores)), None),
-        null_score=None if null is None else null.score,
-    )
+    best = next((candidate(number) for number in order if number < len(scores)), None)
+    for needed in (best, null):
+        if needed is not None:
+            n_best.setdefault(needed.text, needed)
+    return RankedSpans(tuple(n_best.values()), best, None if null is None else null.score)
 
 
 def _spans(
