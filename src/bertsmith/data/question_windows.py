@@ -147,8 +147,8 @@ def _with_marks(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, in
     Lower-casing takes accents off, so that an answer in Hindi, say, would lose its last vowel.
     """
     extended = []
-    following = [start for start, _ in offsets[1:]] + [len(text)]
-    for (start, end), limit in zip(offsets, following, strict=True):
+    for place, (start, end) in enumerate(offsets):
+        limit = offsets[place + 1][0] if place + 1 < len(offsets) else len(text)
         while end < limit and unicodedata.category(text[end]).startswith("M"):
             end += 1
         extended.append((start, end))

@@ -257,9 +257,12 @@ class QuestionAnswering(RecordTask):
 
     def tune(self, scored: Sequence[ScoredRecord]) -> None:
         """Choose `no_answer_threshold` for the best F1, where there are questions of both kinds."""
-        kinds = {bool(each.record.source.question.answers) for each in scored}
-        if self.has_unanswerable and len(kinds) == 2:
-            _, self.no_answer_threshold = best_threshold(self._with_odds(scored), "f1")
+        with_odds = self._with_odds(scored)
+        if self.has_unanswerable and len({score.has_answer for score, _ in with_odds}) == 2:
+            _, threshold = best_threshold(with_odds, "f1")
+            # Halfway to the next odds: rounding on another machine must not decide.
+            above = min((odds for _, odds in with_odds if odds > threshold), default=threshold)
+            self.no_answer_threshold = (threshold + above) / 2
 
     def settings(self) -> dict[str, Any]:
         """What was given or learned."""
@@ -294,7 +297,8 @@ class QuestionAnswering(RecordTask):
         ]
 
     def _with_odds(self, scored: Sequence[ScoredRecord]) -> list[tuple[AnswerScore, float]]:
-        odds = [each.scores.no_answer_score for each in scored]
+        """How right the best span of each question is, and the odds of "no answer"."""
+        odds = [each.scores.no_answer_score or 0.0 for each in scored]
         return list(zip(self._answer_scores(scored), odds, strict=True))
 
 
