@@ -32,7 +32,7 @@ def test_each_verb_leads_to_the_next(tmp_path: Path, capsys: Capture) -> None:
     figures = json.loads(captured.out)
     assert {"exact_match", "f1", "best_f1", "has_answer_f1", "no_answer_accuracy"} < set(figures)
     said = captured.err.splitlines()
-    assert said[0] == "40 records to train on (answer 18, no answer 22), 10 to measure on"
+    assert said[0] == "40 records to train on (answer 25, no answer 15), 10 to measure on"
     following = words_of(said[-1], FILE=dev)
     assert main([*following, "--squad-output", str(tmp_path / "out")]) == 0
     captured = capsys.readouterr()

@@ -11,7 +11,6 @@ Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest, `L` toke
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -122,7 +121,7 @@ class QuestionAnswering(RecordTask):
         Raises:
             DataError: an answer is not in its passage, or no question has one.
         """
-        counts: Counter[str] = Counter()
+        counts = {"answer": 0, "no answer": 0}
         num_moved = 0
         for record in self.labelled(records):
             answers = question_of(record).answers or ()
@@ -134,12 +133,12 @@ class QuestionAnswering(RecordTask):
             raise DataError("no question has an answer; give some that have one to learn from")
         if num_moved:
             self.remarks = (
-                f"{num_moved:,} of {counts.total():,} answers are not at their answer_start; each "
+                f"{num_moved:,} of {counts['answer']:,} answers are not at their answer_start; each "
                 "was found at the only other place where it stands",
             )
         if self.has_unanswerable is None:
             self._set_has_unanswerable(counts["no answer"] > 0)
-        return dict(counts) if counts["no answer"] else {}
+        return counts if counts["no answer"] else {}
 
     def labelled(self, records: Iterable[Record]) -> Iterator[Record]:
         """The same records.
