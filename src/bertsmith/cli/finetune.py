@@ -28,7 +28,10 @@ _OPTIONS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "task", metavar="TASK", help="sequence_classification, or a recipe file ending in .toml"
+        "task",
+        metavar="TASK",
+        help="sequence_classification, question_answering or another task, or a recipe file "
+        "ending in .toml",
     )
     parser.add_argument("--model", metavar="DIR", help="the model to start from")
     parser.add_argument("--train", metavar="FILE", help="CSV, TSV or JSONL")

@@ -133,8 +133,8 @@ class QuestionAnswering(RecordTask):
             raise DataError("no question has an answer; give some that have one to learn from")
         if num_moved:
             self.remarks = (
-                f"{num_moved:,} of {counts['answer']:,} answers are not at their answer_start; each "
-                "was found at the only other place where it stands",
+                f"{num_moved:,} of {counts['answer']:,} answers are not at their answer_start; "
+                "each was found at the only other place where it stands",
             )
         if self.has_unanswerable is None:
             self._set_has_unanswerable(counts["no answer"] > 0)
