@@ -235,6 +235,9 @@ def test_figures_are_of_the_answers_at_the_threshold() -> None:
     # Where every question has an answer there is nothing to choose by.
     task.tune(records[:3])
     assert task.no_answer_threshold == 2.0
+    given = QuestionAnswering(has_unanswerable=True, no_answer_threshold=-1)
+    given.tune(records)
+    assert given.no_answer_threshold == -1.0
 
 
 def test_a_task_that_always_answers_has_no_threshold() -> None:

@@ -21,7 +21,7 @@ from bertsmith.data.question_windows import QuestionWindows
 _NOTHING = {"answer": "", "start": None, "end": None, "probability": 0.0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnswerSpan:
     """A text out of the passage, or no answer."""
 

@@ -61,7 +61,8 @@ class QuestionAnswering(RecordTask):
         has_unanswerable: whether "no answer" may be the answer; None: learned from the training
             records.
         no_answer_threshold: how far the score of "no answer" must be above that of the best span
-            for it to be the answer; tuned on the evaluation file.
+            for it to be the answer; None: chosen for the best F1 on the evaluation file, or 0.0
+            without one.
         doc_stride: how many wordpieces each window of a passage starts after the one before it.
         max_query_length: the most wordpieces of a question.
         max_answer_length: the most wordpieces of an answer.
@@ -84,7 +85,7 @@ class QuestionAnswering(RecordTask):
         self,
         *,
         has_unanswerable: bool | None = None,
-        no_answer_threshold: float = 0.0,
+        no_answer_threshold: float | None = None,
         doc_stride: int = 128,
         max_query_length: int = 64,
         max_answer_length: int = 30,
@@ -102,13 +103,11 @@ class QuestionAnswering(RecordTask):
                 raise ConfigError(f"task.{key} ({size!r}) must be a whole number of at least 1")
         if has_unanswerable not in (None, True, False):
             raise ConfigError(f"task.has_unanswerable ({has_unanswerable!r}) must be true or false")
-        if isinstance(no_answer_threshold, bool) or not isinstance(
-            no_answer_threshold, int | float
-        ):
-            raise ConfigError(
-                f"task.no_answer_threshold ({no_answer_threshold!r}) must be a number"
-            )
-        self.no_answer_threshold = float(no_answer_threshold)
+        threshold = 0.0 if no_answer_threshold is None else no_answer_threshold
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+            raise ConfigError(f"task.no_answer_threshold ({threshold!r}) must be a number")
+        self.no_answer_threshold = float(threshold)
+        self._has_given_threshold = no_answer_threshold is not None
         self.columns = Layout.from_settings(columns or {}).named
         self._set_has_unanswerable(has_unanswerable)
 
@@ -255,9 +254,11 @@ class QuestionAnswering(RecordTask):
         return figures
 
     def tune(self, scored: Sequence[ScoredRecord]) -> None:
-        """Choose `no_answer_threshold` for the best F1, where there are questions of both kinds."""
+        """Choose `no_answer_threshold`, unless it was given, where there are both kinds to see."""
+        if not self.has_unanswerable or self._has_given_threshold:
+            return
         with_odds = self._with_odds(scored)
-        if self.has_unanswerable and len({score.has_answer for score, _ in with_odds}) == 2:
+        if len({score.has_answer for score, _ in with_odds}) == 2:
             _, threshold = best_threshold(with_odds, "f1")
             # Halfway to the next odds: rounding on another machine must not decide.
             above = min((odds for _, odds in with_odds if odds > threshold), default=threshold)
