@@ -111,6 +111,7 @@ def squad(**changes: Any) -> dict[str, Any]:
         ("[1, NaN]", r"a\.json is not JSON \(NaN is not a JSON number\); repair the file"),
         ("[" * 100_000, r"a\.json is not JSON \(too deeply nested\)"),
         ('{"data": [' * 50_000, r"not JSON \(too deeply nested\)"),
+        ('{"id": ' + "9" * 5000 + "}", r"a\.json:1: the line is not JSON \(Exceeds the limit"),
         ("[]", r"a\.json holds no records"),
         ('{"data": []}', r"a\.json holds no questions; give a file with at least one"),
         (json.dumps(squad(qas=[])), r"a\.json holds no questions"),

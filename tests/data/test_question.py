@@ -136,6 +136,8 @@ def test_an_answer_that_is_nowhere_has_a_problem(text: str, start: Any, problem:
         ({"answers": {"text": ["Ada"], "answer_start": []}}, r"as many answer_start as text"),
         ({"answers": {"text": ["Ada"], "answer_start": 3}}, r"as many answer_start as text"),
         ({"answer": "Ada", "answer_start": "x"}, r"answer_start \('x'\) must be a whole number"),
+        ({"answer": "Ada", "answer_start": "--1"}, r"answer_start \('--1'\) must be a whole"),
+        ({"answer": "Ada", "answer_start": "9" * 5000}, r"answer_start \('9+'\) must be a whole"),
         ({"answer": "Ada", "answer_start": 1.5}, r"answer_start \(1\.5\) must be a whole number"),
         ({"answer": "Ada", "answer_start": True}, r"answer_start \(True\) must be a whole number"),
         (

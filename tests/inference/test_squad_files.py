@@ -165,6 +165,7 @@ def test_files_need_an_id_for_each_question(tmp_path: Path) -> None:
         (None, r"p\.json does not exist; give a JSON file of ids and answers' texts"),
         ("{", r"p\.json is not JSON \(.*\); give one object of ids and answers' texts"),
         ("\ud800", r"p\.json is not JSON"),
+        ('{"1-0": NaN}', r"p\.json is not JSON \(NaN is not a JSON number\)"),
         ("[]", r"p\.json must be one JSON object of ids and answers' texts"),
         ('{"1-0": 3}', r"p\.json: 1-0 is 3; the values must be answers' texts"),
         ('{"other": "a"}', r"none of the ids in .*p\.json is in .*dev\.json; give the data that"),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tests.tasks.learning import learn
 from tests.tasks.passages import PIECES, squad, tokenizer
 
@@ -277,3 +279,24 @@ def test_a_question_that_is_too_long_is_cut_and_counted() -> None:
     lengths = [len(each.examples[0].input_ids) for each in encode(task, records, 384)]
     assert lengths == [64 + 6, 64 + 6, 1 + 6]
     assert task.num_truncated == 1
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(str.strip)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANY_TEXT, ANY_TEXT, st.integers(5, 20), st.booleans(), st.integers(0, 99))
+@example("\u200b", "\u200b", 8, True, 0)  # texts without a wordpiece
+def test_any_texts_are_answered(
+    question: str, context: str, max_length: int, has_unanswerable: bool, seed: int
+) -> None:
+    task = QuestionAnswering(has_unanswerable=has_unanswerable, doc_stride=2)
+    record = Record({"question": question, "context": context}, "a:1")
+    (encoded,) = encode(task, [record], max_length)
+    torch.manual_seed(seed)
+    logits = [torch.randn(len(each.input_ids), 2) for each in encoded.examples]
+    answer = task.answer(encoded, task.join(encoded, logits))
+    assert json.loads(json.dumps(answer)) == answer
+    for each in answer["n_best"]:
+        if each["answer"]:
+            assert context[each["start"] : each["end"]] == each["answer"]

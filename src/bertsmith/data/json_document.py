@@ -29,7 +29,7 @@ def is_document(first_line: str) -> bool:
         value = json.loads(first_line)
     except json.JSONDecodeError as error:
         return error.pos >= len(first_line.rstrip())
-    except RecursionError:
+    except (ValueError, RecursionError):  # a number of thousands of digits
         return False
     return isinstance(value, dict) and isinstance(value.get("data"), list)
 

@@ -8,6 +8,7 @@ record's `text` and `pair` too, its answer the `label`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from bertsmith.data.columns import texts_of
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
+
+_WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _located(text: Any, start: Any, context: str, location: str) -> Answer:
 def _start(value: Any, location: str) -> int | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(

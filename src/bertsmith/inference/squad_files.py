@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.atomic import atomic_folder
+from bertsmith.data.json_document import refuse_constant
 from bertsmith.data.layout import Layout
 from bertsmith.data.question import question_of
 from bertsmith.data.records import read_records
@@ -116,7 +117,7 @@ def score_predictions(
 def _read_object(path: Path, kind: type, what: str) -> dict[str, Any]:
     """A JSON object of ids and values of this kind."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; give a JSON file of ids and {what}") from None
     except OSError as error:
