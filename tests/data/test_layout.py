@@ -99,7 +99,7 @@ def test_settings_are_read_as_the_command_line_gives_them() -> None:
         ({"text": True}, r"data\.text \(True\) must be"),
         ({"pair": ["a"]}, r"data\.pair \(\['a'\]\) must be"),
         ({"header": "maybe"}, r"data\.header \('maybe'\) must be true or false"),
-        ({"format": "xls"}, r"data\.format \('xls'\) must be one of csv, tsv, jsonl, txt"),
+        ({"format": "xls"}, r"data\.format \('xls'\) must be one of csv, tsv, json, jsonl, txt"),
     ],
 )
 def test_bad_settings_are_refused(values: dict[str, Any], message: str) -> None:

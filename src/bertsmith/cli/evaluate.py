@@ -1,4 +1,4 @@
-"""`bertsmith evaluate`: the figures of a model on a file of labelled records."""
+"""`bertsmith evaluate`: the figures of a model, or of a file of answers, on labelled records."""
 
 from __future__ import annotations
 
@@ -15,18 +15,39 @@ EXAMPLES = """examples:
   bertsmith evaluate --model runs/cola --data dev.tsv data.text=4 data.label=2
       says which columns of a file without header hold text and label
   bertsmith evaluate --model runs/mrpc --data glue:mrpc data.folder=GLUE
-      measures on the dev split of a data set with a name, in the folder of its files"""
+      measures on the dev split of a data set with a name, in the folder of its files
+  bertsmith evaluate --predictions predicted/predictions.json --data dev-v1.1.json
+      prints what SQuAD's official script does, in percent"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--model", required=True, metavar="DIR", help="a fine-tuned model's folder")
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--model", metavar="DIR", help="a fine-tuned model's folder")
+    subject.add_argument(
+        "--predictions",
+        metavar="FILE",
+        help="answers to questions in place of a model: JSON, texts by id, as SQuAD's scripts "
+        "read them",
+    )
+    parser.add_argument(
+        "--null-odds",
+        metavar="FILE",
+        help="beside --predictions: odds of no answer by id, which give the best thresholds too",
+    )
+    parser.add_argument(
+        "--null-threshold",
+        type=float,
+        default=1.0,
+        metavar="NUMBER",
+        help="odds above it make a prediction no answer (1.0, as in the official script)",
+    )
     parser.add_argument(
         "--data",
         required=True,
         metavar="FILE",
-        help="records with labels: .csv, .tsv or .jsonl, also .gz, .xz or .zst; or a data set "
-        "such as glue:mrpc",
+        help="records with labels: .csv, .tsv, .json or .jsonl, also .gz, .xz or .zst; or a data "
+        "set such as glue:mrpc",
     )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_layout_settings(parser, named=True)
@@ -35,6 +56,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the figures as one JSON object."""
     source = read_source(args.data, args.overrides)
+    if args.predictions is not None:
+        from bertsmith.inference.squad_files import score_predictions
+
+        figures = score_predictions(
+            args.predictions,
+            args.data,
+            null_odds=args.null_odds,
+            null_threshold=args.null_threshold,
+            layout=source.layout,
+        )
+        print(json.dumps(figures))
+        print(
+            "next: bertsmith finetune question_answering --model DIR --train FILE --output DIR",
+            file=sys.stderr,
+        )
+        return
+    if args.null_odds is not None:
+        from bertsmith.errors import ConfigError
+
+        raise ConfigError("--null-odds is for --predictions; a model gives its own odds")
     from bertsmith.inference.evaluation import evaluate_file
 
     figures = evaluate_file(

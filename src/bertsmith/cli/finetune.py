@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file ending in .toml",
     )
     parser.add_argument("--model", metavar="DIR", help="the model to start from")
-    parser.add_argument("--train", metavar="FILE", help="CSV, TSV or JSONL")
+    parser.add_argument("--train", metavar="FILE", help="CSV, TSV, JSONL or JSON")
     parser.add_argument("--eval", metavar="FILE", help="records to measure on while training")
     parser.add_argument("--output", metavar="DIR", help="where the model goes")
     parser.add_argument(
@@ -118,5 +118,5 @@ def _show(preparation: Preparation) -> None:
         f"{preparation.num_eval:,} to measure on",
         file=sys.stderr,
     )
-    for line in preparation.report.lines():
+    for line in (*preparation.remarks, *preparation.report.lines()):
         print(line, file=sys.stderr)

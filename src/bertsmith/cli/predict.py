@@ -20,7 +20,9 @@ EXAMPLES = """examples:
   printf 'A fine film.\\nA waste of time.\\n' | bertsmith predict --model runs/sst2 --input -
       reads a text a line; a tab in a line makes it a pair
   bertsmith predict --model runs/mrpc --input glue:mrpc data.folder=GLUE --glue-submission answers
-      answers the test split of a task of GLUE in the file that gluebenchmark.com takes"""
+      answers the test split of a task of GLUE in the file that gluebenchmark.com takes
+  bertsmith predict --model runs/squad --input dev-v2.0.json --squad-output predicted
+      answers questions, and writes the files that SQuAD's official scripts read"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write the answers into this folder as GLUE wants them, in place of printing them",
     )
+    parser.add_argument(
+        "--squad-output",
+        metavar="DIR",
+        help="of question_answering: also write predictions.json, nbest_predictions.json and "
+        "null_odds.json there, as SQuAD's official scripts read them",
+    )
     add_input(parser, named=True)
 
 
@@ -40,24 +48,37 @@ def run(args: argparse.Namespace) -> None:
     source = read_source(args.input, args.overrides)
     from tqdm import tqdm
 
+    from bertsmith.errors import ConfigError
     from bertsmith.inference.predictor import Predictor
+    from bertsmith.inference.squad_files import SquadFiles
 
     if args.glue_submission is not None:
         _write_submission(source, args)
         return
     predictor = Predictor.load(args.model, device=args.device)
+    files = None if args.squad_output is None else SquadFiles(args.squad_output)
+    if files is not None and predictor.task.name != "question_answering":
+        raise ConfigError(
+            f"--squad-output is for question_answering and the model's task is "
+            f"{predictor.task.name}; remove it"
+        )
     records = source.like(predictor.layout).read("test")
     # A bar among answers on the same screen would be torn apart by them.
     has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     for answer in tqdm(predictor.predict(records), unit="record", disable=not has_bar):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
+        if files is not None:
+            files.add(answer)
     if predictor.num_truncated:
         print(
             f"cut at the model's {predictor.max_length} wordpieces: "
             f"{counted(predictor.num_truncated, 'record')}",
             file=sys.stderr,
         )
-    print(f"next: bertsmith evaluate --model {args.model} --data FILE", file=sys.stderr)
+    scored = f"--model {args.model}"
+    if files is not None:
+        scored = f"--predictions {files.write()[0]}"
+    print(f"next: bertsmith evaluate {scored} --data FILE", file=sys.stderr)
 
 
 def _write_submission(source: RecordSource, args: argparse.Namespace) -> None:

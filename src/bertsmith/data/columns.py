@@ -26,6 +26,7 @@ TEXT_PAIRS = (
     ("premise", "hypothesis"),
     ("#1 string", "#2 string"),
     ("question1", "question2"),
+    ("question", "context"),
     ("question", "sentence"),
     ("question", "passage"),
 )

@@ -15,9 +15,9 @@ from bertsmith.data.columns import KNOWN_NAMES, TEXT_NAMES, listed
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 
-FORMATS = ("csv", "tsv", "jsonl", "txt")
 SETTINGS = ("text", "pair", "label", "choices", "header", "format")
 """What of a `Layout` the user may say."""
+FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
-"""Records from CSV, TSV, JSON lines and plain text, one at a time, each knowing its line.
+"""Records from CSV, TSV, JSON and plain text, one at a time, each knowing its place.
 
 CSV is RFC 4180's: a comma between cells, quotes around a cell that holds commas, quotes or line
 ends. TSV is GLUE's: a tab between cells and no quote character at all, so that a lone `"` is text.
+JSON is a record a line, or one document (`bertsmith.data.json_document`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from bertsmith.data.columns import KNOWN_NAMES
 from bertsmith.data.compression import READ_ERRORS, file_kind, open_decompressed
+from bertsmith.data.json_document import document_records, is_document, refuse_constant
 from bertsmith.data.layout import FORMATS, Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
@@ -25,6 +27,8 @@ __all__ = ["Record", "read_records"]
 
 # No record is this long, and a file that is not made of lines must not be read as one of them.
 MAX_LINE_BYTES = 16 * 2**20
+# SQuAD's files are a line each, of some 40 MB.
+MAX_DOCUMENT_BYTES = 2**30
 
 Lines = Iterator[tuple[int, str]]
 Rows = Iterator[tuple[int, list[str]]]
@@ -34,7 +38,7 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
     """Stream the records of a file, or of standard input where `source` is "-".
 
     Blank lines of CSV, TSV and JSON lines are no records; in plain text each line is one, and a
-    tab in it makes a pair. Standard input is JSON lines if it starts with "{", else plain text.
+    tab in it makes a pair. Standard input is JSON if it starts with "{", else plain text.
 
     Args:
         source: a file, which may be compressed (.gz, .xz, .zst).
@@ -61,7 +65,7 @@ def _read_stdin(name: str, layout: Layout) -> Iterator[Record]:
         raise DataError("standard input is closed; give records there, or name a file")
     lines = _lines(sys.stdin.buffer, name)
     for first in lines:
-        file_format = layout.format or ("jsonl" if first[1].startswith("{") else "txt")
+        file_format = layout.format or ("json" if first[1].startswith("{") else "txt")
         yield from _READERS[file_format](itertools.chain([first], lines), name, layout)
 
 
@@ -75,7 +79,8 @@ def _read_file(path: Path, name: str, layout: Layout) -> Iterator[Record]:
         )
     try:
         with open_decompressed(path) as (file, _):
-            yield from _READERS[file_format](_lines(file, name), name, layout)
+            limit = MAX_DOCUMENT_BYTES if file_format == "json" else MAX_LINE_BYTES
+            yield from _READERS[file_format](_lines(file, name, limit), name, layout)
     except FileNotFoundError:
         raise DataError(f"{name} does not exist; give a file of records") from None
     except READ_ERRORS as error:
@@ -85,14 +90,14 @@ def _read_file(path: Path, name: str, layout: Layout) -> Iterator[Record]:
         ) from None
 
 
-def _lines(file: BinaryIO, name: str) -> Lines:
+def _lines(file: BinaryIO, name: str, max_bytes: int = MAX_LINE_BYTES) -> Lines:
     """Lines with their number and their end; only a line feed ends one."""
     number = 0
-    while raw := file.readline(MAX_LINE_BYTES + 1):
+    while raw := file.readline(max_bytes + 1):
         number += 1
-        if len(raw) > MAX_LINE_BYTES:
+        if len(raw) > max_bytes:
             raise DataError(
-                f"{name}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB; a record "
+                f"{name}:{number}: the line is longer than {max_bytes >> 20} MiB; a record "
                 "must be a line of its own"
             )
         try:
@@ -181,13 +186,26 @@ def _check_separator(cells: list[str], location: str) -> None:
             )
 
 
+def _json(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
+    """One document or a record a line, whichever the first line that is not blank begins."""
+    for number, line in lines:
+        if not line.strip():
+            continue
+        rest = itertools.chain([(number, line)], lines)
+        if not is_document(line):
+            yield from _jsonl(rest, name, layout)
+            return
+        for record in document_records(rest, name):
+            yield layout.rename(record, is_table=False)
+
+
 def _jsonl(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
     for number, line in lines:
         if not line.strip():
             continue
         location = f"{name}:{number}"
         try:
-            fields = json.loads(line, parse_constant=_refuse_constant)
+            fields = json.loads(line, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             reason = "too deeply nested" if isinstance(error, RecursionError) else error
             raise DataError(
@@ -216,10 +234,11 @@ def _txt(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
 _READERS: Mapping[str, Callable[[Lines, str, Layout], Iterator[Record]]] = {
     "csv": _csv,
     "tsv": _tsv,
+    "json": _json,
     "jsonl": _jsonl,
     "txt": _txt,
 }
-_SUFFIXES = {"json": "jsonl", "ndjson": "jsonl"}
+_SUFFIXES = {"ndjson": "jsonl"}
 
 
 def _without_end(line: str) -> str:
@@ -228,7 +247,3 @@ def _without_end(line: str) -> str:
 
 def _counted(count: int) -> str:
     return "1 column" if count == 1 else f"{count} columns"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")

@@ -91,6 +91,8 @@ class RecordTask(Task):
     """What `fields_of` takes, in words."""
     num_truncated: int = 0
     """Records that lost part of their text so far."""
+    remarks: Sequence[str] = ()
+    """What the user should know about the training records, once `learn_labels` has read them."""
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:  # noqa: ARG002
         """Look through the training records first, and count them by label where there are any."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +36,8 @@ class Preparation:
     report: LoadReport
     label_counts: dict[str, int]
     """Training records of each label; empty for a task without labels."""
+    remarks: Sequence[str]
+    """What the task has to say about the training records."""
     num_train: int
     num_examples: int
     """Training records, or where some are long, their windows."""
@@ -118,6 +120,7 @@ def _finetune(
     preparation = Preparation(
         report=loaded.report,
         label_counts=label_counts,
+        remarks=task.remarks,
         num_train=counted,
         num_examples=len(examples),
         num_eval=len(held_out_records),
