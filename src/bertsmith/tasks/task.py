@@ -102,6 +102,10 @@ class RecordTask(Task):
         """
         return labelled(records)
 
+    def label_names(self, record: EncodedRecord) -> Sequence[str]:  # noqa: ARG002
+        """The labels of a labelled record, to count them; none where answers have no names."""
+        return ()
+
     def without_label(self, record: Record) -> Record:
         """The record as one to be answered, where a wrong label is no matter."""
         return without_label(record)
