@@ -24,10 +24,14 @@ from bertsmith.ops.attention import get_attention
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.task import RecordTask
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import Start, start_run, train
+from bertsmith.training.setting_warnings import setting_warnings
 from bertsmith.training.trainer import HeldOut, Outcome
 
 
@@ -45,6 +49,20 @@ class Preparation:
     steps: int | None
     max_length: int
     """Wordpieces at which texts are cut, or windows end."""
+    check: RecordCheck
+    warnings: tuple[str, ...]
+    """Sentences on settings that usually go wrong with these records."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs."""
+
+    model: BertForTasks
+    tokenizer: Tokenizer
+    source: ExampleBatches
+    held_out_records: list[EncodedRecord]
+    preparation: Preparation
 
 
 @dataclass(frozen=True)
@@ -73,20 +91,39 @@ def finetune(
         BertsmithError: when recipe, model or records cannot work; before anything is trained.
     """
     layout = Layout.from_settings(recipe.data.layout())
-    task = _build_task(recipe, layout)
+    task = build_record_task(recipe, layout)
     with start_run(recipe, resume=resume) as start:
-        return _finetune(start, recipe, task, layout, on_prepared)
+        prepared = prepare_finetuning(recipe, task, layout)
+        if on_prepared is not None:
+            on_prepared(prepared.preparation)
+        return _finetune(start, recipe, task, prepared)
 
 
-def _finetune(
-    start: Start,
+def prepare_finetuning(
     recipe: FinetuneRecipe,
     task: RecordTask,
     layout: Layout,
-    on_prepared: Callable[[Preparation], None] | None,
-) -> Finetuned:
+    *,
+    bad: BadRecords | None = None,
+    see: Callable[[EncodedRecord], None] = lambda _: None,
+) -> Prepared:
+    """Read and check the records, and load the model; nothing is written.
+
+    Args:
+        recipe: what is to be run.
+        task: learns its labels.
+        layout: of the files.
+        bad: collects the records that cannot be used; None: the first of them is an error.
+        see: called with each training record.
+
+    Raises:
+        BertsmithError: as for `finetune`.
+    """
     data, settings = recipe.data, recipe.train
-    label_counts = task.learn_labels(read_records(data.train, layout=layout))
+    if bad is None:
+        label_counts = task.learn_labels(read_records(data.train, layout=layout))
+    else:
+        label_counts = bad.learn_labels(task, lambda: read_records(data.train, layout=layout))
     model_settings = recipe.model
     loaded = load_pretrained(
         model_settings.init,
@@ -100,22 +137,27 @@ def _finetune(
     tokenizer = loaded.tokenizer.with_max_length(max_length)
 
     def read(path: Path) -> Iterator[EncodedRecord]:
-        records = task.labelled(read_records(path, layout=layout))
-        return task.encode(records, tokenizer, max_length=max_length)
+        records = read_records(path, layout=layout)
+        if bad is not None:
+            return bad.encode(task, records, tokenizer, max_length)
+        return task.encode(task.labelled(records), tokenizer, max_length=max_length)
 
+    checker = RecordChecker(task, unk_id=tokenizer.unk_id, max_length=max_length)
     counted = 0
     examples: list[Example] = []
-    for record in read(data.train):
+    for record in checker.training(read(data.train)):
         examples += record.examples
         counted += 1
+        see(record)
     source = ExampleBatches(
         examples, task.collate, batch_size=settings.batch_size, seed=settings.seed
     )
-    held_out_records = [] if data.eval is None else list(read(data.eval))
+    held_out_records = [] if data.eval is None else list(checker.held_out(read(data.eval)))
     steps = settings.steps
     if steps is None and settings.budget_minutes is None:
         batches = source.num_batches * settings.epochs
         steps = math.ceil(batches / settings.accumulation_steps)
+    check = checker.report(label_counts)
     preparation = Preparation(
         report=loaded.report,
         label_counts=label_counts,
@@ -124,9 +166,16 @@ def _finetune(
         num_eval=len(held_out_records),
         steps=steps,
         max_length=max_length,
+        check=check,
+        warnings=setting_warnings(recipe, task, loaded.model.config, check),
     )
-    if on_prepared is not None:
-        on_prepared(preparation)
+    return Prepared(loaded.model, tokenizer, source, held_out_records, preparation)
+
+
+def _finetune(
+    start: Start, recipe: FinetuneRecipe, task: RecordTask, prepared: Prepared
+) -> Finetuned:
+    held_out_records, preparation = prepared.held_out_records, prepared.preparation
     held_out = _held_out(task, held_out_records) if held_out_records else None
     final: dict[str, float] = {}
 
@@ -137,10 +186,19 @@ def _finetune(
             task.tune(evaluation.scored)
             final.update(evaluation.figures(task))
 
-    outcome = train(start, recipe, loaded.model, tokenizer, source, held_out, steps, finish=finish)
+    outcome = train(
+        start,
+        recipe,
+        prepared.model,
+        prepared.tokenizer,
+        prepared.source,
+        held_out,
+        preparation.steps,
+        finish=finish,
+    )
     draw_curves(
-        settings.output / "metrics.jsonl",
-        settings.output / "curves.png",
+        recipe.train.output / "metrics.jsonl",
+        recipe.train.output / "curves.png",
         metric=task.figure,
         majority=outcome.figures.get("majority_accuracy"),
     )
@@ -155,7 +213,12 @@ def _held_out(task: RecordTask, records: list[EncodedRecord]) -> HeldOut:
     return HeldOut(measure, task.figure, higher_is_better=True)
 
 
-def _build_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
+def build_record_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
+    """The recipe's task.
+
+    Raises:
+        ConfigError: it is none that is learned from records, or a setting of it cannot work.
+    """
     name = recipe.task["name"]
     columns = {"columns": layout.named} if layout.named else {}
     task = build_task(name, **columns, **recipe.task_settings)
