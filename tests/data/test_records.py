@@ -242,6 +242,10 @@ def test_whatever_a_file_holds_only_a_data_error_is_raised(
                 text.encode()
         except DataError as error:
             assert str(path) in str(error) and "\n" not in str(error)
+    layout_given = Layout(**layout, header=header, format=file_format)
+    for item in with_errors(read_records(path, layout=layout_given)):
+        place = item.location if isinstance(item, Record) else str(item)
+        assert place.startswith(str(path))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -38,7 +38,7 @@ def _labels(check: RecordCheck) -> Iterator[str]:
         rare = [f"{label} {count}" for label, count in check.rare_labels.items()]
         yield f"labels with too few training records to be learned: {_some(rare)}"
     if check.unmeasured_labels:
-        yield f"labels that no record to measure on has: {_some(check.unmeasured_labels)}"
+        yield f"labels that no held-out record has: {_some(check.unmeasured_labels)}"
 
 
 def _lengths(check: RecordCheck) -> Iterator[str]:

@@ -91,7 +91,12 @@ class RecordTask(Task):
     """Records that lost part of their text so far."""
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:  # noqa: ARG002
-        """Look through the training records first, and count them by label where there are any."""
+        """Look through the training records first, and count them by label where there are any.
+
+        Raises:
+            DataError: a record is nothing to the task, which then has learned nothing; or they
+                do not do together.
+        """
         return {}
 
     def labelled(self, records: Iterable[Record]) -> Iterator[Record]:

@@ -162,7 +162,7 @@ class RecordChecker:
     def _place(self, record: EncodedRecord) -> str:
         """`file:line (label)`."""
         label = ", ".join(self._task.label_names(record))
-        target = record.examples[0].target
+        target = record.examples[0].target if record.examples else None
         if isinstance(target, float):
             label = f"{target:g}"
         return f"{record.record.location} ({label})" if label else record.record.location
