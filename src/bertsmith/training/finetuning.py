@@ -90,8 +90,7 @@ def finetune(
     Raises:
         BertsmithError: when recipe, model or records cannot work; before anything is trained.
     """
-    layout = Layout.from_settings(recipe.data.layout())
-    task = build_record_task(recipe, layout)
+    task, layout = task_and_layout(recipe)
     with start_run(recipe, resume=resume) as start:
         prepared = prepare_finetuning(recipe, task, layout)
         if on_prepared is not None:
@@ -213,12 +212,13 @@ def _held_out(task: RecordTask, records: list[EncodedRecord]) -> HeldOut:
     return HeldOut(measure, task.figure, higher_is_better=True)
 
 
-def build_record_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
-    """The recipe's task.
+def task_and_layout(recipe: FinetuneRecipe) -> tuple[RecordTask, Layout]:
+    """The recipe's task, and what it says about its files.
 
     Raises:
-        ConfigError: it is none that is learned from records, or a setting of it cannot work.
+        ConfigError: the task is not learned from records, or a setting cannot work.
     """
+    layout = Layout.from_settings(recipe.data.layout())
     name = recipe.task["name"]
     columns = {"columns": layout.named} if layout.named else {}
     task = build_task(name, **columns, **recipe.task_settings)
@@ -227,4 +227,4 @@ def build_record_task(recipe: FinetuneRecipe, layout: Layout) -> RecordTask:
             f"{name} is not learned from records; the objectives of pre-training are run with "
             "`bertsmith pretrain`"
         )
-    return task
+    return task, layout

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bertsmith.data.layout import Layout
 from bertsmith.errors import DataError
 from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.finetuning import (
     Preparation,
     Prepared,
-    build_record_task,
     prepare_finetuning,
+    task_and_layout,
 )
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.recipe import FinetuneRecipe
@@ -69,8 +68,7 @@ def check_finetuning(recipe: FinetuneRecipe, *, resume: bool = False) -> Finetun
         BertsmithError: as `finetune` would; only that bad records are collected, and are an error,
             all of them together, where what is left does not make a run.
     """
-    layout = Layout.from_settings(recipe.data.layout())
-    task = build_record_task(recipe, layout)
+    task, layout = task_and_layout(recipe)
     check_output(recipe, resume=resume)
     device = set_up_torch(recipe.train)
     bad = BadRecords()

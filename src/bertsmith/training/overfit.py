@@ -17,10 +17,9 @@ from tqdm import tqdm
 
 from bertsmith.data.example import EncodedRecord
 from bertsmith.data.example_batches import ExampleBatches
-from bertsmith.data.layout import Layout
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
-from bertsmith.training.finetuning import Prepared, build_record_task, prepare_finetuning
+from bertsmith.training.finetuning import Prepared, prepare_finetuning, task_and_layout
 from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
@@ -70,8 +69,7 @@ def overfit_one_batch(recipe: FinetuneRecipe) -> Overfit:
         KeyboardInterrupt: the user has had enough.
     """
     recipe = _without_regularization(recipe)
-    layout = Layout.from_settings(recipe.data.layout())
-    task = build_record_task(recipe, layout)
+    task, layout = task_and_layout(recipe)
     device = set_up_torch(recipe.train)
     choice = _Choice(task)
     prepared = prepare_finetuning(recipe, task, layout, see=choice.see)
