@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bertsmith.text.tokenizer import Tokenizer
     from bertsmith.text.trainer import train_vocabulary
     from bertsmith.training.finetuning import finetune
+    from bertsmith.training.finetuning_check import check_finetuning
+    from bertsmith.training.overfit import overfit_one_batch
     from bertsmith.training.pretraining import pretrain
     from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
 
@@ -40,6 +42,7 @@ _HOMES = {
     "TokenizedCorpus": "data.shards",
     "Tokenizer": "text.tokenizer",
     "attention_maps": "inference.features",
+    "check_finetuning": "training.finetuning_check",
     "choose_words": "text.extension",
     "embed": "inference.embedder",
     "extend_vocabulary": "text.extension",
@@ -47,6 +50,7 @@ _HOMES = {
     "fill_mask": "inference.fill_mask",
     "finetune": "training.finetuning",
     "load_model": "export.model_folder",
+    "overfit_one_batch": "training.overfit",
     "prepare": "data.prepare",
     "pretrain": "training.pretraining",
     "save_model": "export.model_folder",
@@ -67,6 +71,7 @@ __all__ = [
     "TokenizedCorpus",
     "Tokenizer",
     "attention_maps",
+    "check_finetuning",
     "choose_words",
     "embed",
     "extend_vocabulary",
@@ -74,6 +79,7 @@ __all__ = [
     "fill_mask",
     "finetune",
     "load_model",
+    "overfit_one_batch",
     "prepare",
     "pretrain",
     "save_model",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bertsmith.data.columns import label_of, labelled, texts_of
 from bertsmith.data.layout import FORMATS, Layout
-from bertsmith.data.records import MAX_LINE_BYTES, Record, read_records
+from bertsmith.data.records import MAX_LINE_BYTES, Record, read_records, with_errors
 from bertsmith.errors import DataError
 
 
@@ -242,6 +242,10 @@ def test_whatever_a_file_holds_only_a_data_error_is_raised(
                 text.encode()
         except DataError as error:
             assert str(path) in str(error) and "\n" not in str(error)
+    layout_given = Layout(**layout, header=header, format=file_format)
+    for item in with_errors(read_records(path, layout=layout_given)):
+        place = item.location if isinstance(item, Record) else str(item)
+        assert place.startswith(str(path))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -261,3 +265,33 @@ def test_what_a_table_was_written_with_is_what_is_read(
     records = read(write(tmp_path, "a.tsv", f"text\tlabel\n{lines}"))
     assert [(record.fields["text"], record.fields["label"]) for record in records] == rows
     assert list(map(line_of, records)) == list(range(2, len(rows) + 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "good", "bad"),
+    [
+        ("a.tsv", b"text\tlabel\na\t1\nb\nc \xff\t1\nd\t1\ne\0\t1\n", [2, 5], [3, 4, 6]),
+        ("a.csv", b'text,label\n"a\na",1\nb\nc \xff,1\n"d"d,1\ne,1\n', [2, 7], [4, 5, 6]),
+        ("a.csv", b'text,label\na,1\n"b,1\nc,1\n', [2], [3]),
+        ("a.jsonl", b'{"text": "a"}\n{"text"\n\n[]\n\xff\n{"text": "b"}\n', [1, 6], [2, 4, 5]),
+        ("a.txt", b"a\nb\tb\tb\n\xff\nc\td\n", [1, 4], [2, 3]),
+        ("a.txt", b"a\n" + b"b" * (2 * MAX_LINE_BYTES + 9) + b"\nc\n", [1, 3], [2]),
+        # Nothing can be made of the rows below such a header.
+        ("a.csv", b"text,label,text\na,1,b\n", [], [1]),
+    ],
+)
+def test_what_can_be_read_is_read_after_an_error(
+    tmp_path: Path, name: str, contents: bytes, good: list[int], bad: list[int]
+) -> None:
+    items = list(with_errors(read_records(write(tmp_path, name, contents))))
+    assert [line_of(item) for item in items if isinstance(item, Record)] == good
+    errors = [str(item) for item in items if isinstance(item, DataError)]
+    assert [int(error.split(": ")[0].rpartition(":")[2]) for error in errors] == bad
+
+
+def test_after_an_error_of_the_file_there_is_nothing(tmp_path: Path) -> None:
+    data = gzip.compress(b"text,label\ngood,1\n")[:-6]
+    items = list(with_errors(read_records(write(tmp_path, "a.csv.gz", data))))
+    (error,) = [item for item in items if isinstance(item, DataError)]
+    assert items[-1] is error
+    assert "cannot be read" in str(error)

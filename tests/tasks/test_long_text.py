@@ -31,7 +31,7 @@ def tokenizer() -> Tokenizer:
 
 def words_of(tokenizer: Tokenizer, long_text: LongText, *texts: str, length: int) -> list[str]:
     pair = texts[1] if len(texts) == 2 else None
-    encodings, _ = long_text.encode(tokenizer, texts[0], pair, length)
+    encodings, _, _ = long_text.encode(tokenizer, texts[0], pair, length)
     return [
         " ".join(each.tokens).replace("[CLS] ", "").replace(" [SEP]", "|") for each in encodings
     ]
@@ -72,7 +72,8 @@ def test_the_longer_text_of_a_pair_is_read_in_windows(tokenizer: Tokenizer) -> N
         "i j k l| a b|",
     ]
     # Of two long ones the shorter loses what it has beyond half of the room, and that is said.
-    encodings, is_cut = windows.encode(tokenizer, TEXT, "a b c d e f", 9)
+    encodings, is_cut, length = windows.encode(tokenizer, TEXT, "a b c d e f", 9)
+    assert length == 12 + 6 + 3
     assert [sum(each.segment_ids) for each in encodings] == [4] * 4
     assert is_cut
 
@@ -134,6 +135,6 @@ def test_real_text_of_any_length_is_answered(tokenizer: Tokenizer, shared_data: 
     path = shared_data / "tasks" / "rte" / "dev.tsv"
     text = " ".join(path.read_text(encoding="utf-8").split()[:3000])
     for rule in ("head", "tail", "head_tail", "windows"):
-        encodings, is_cut = LongText(rule).encode(tokenizer, text, text[:500], 32)
+        encodings, is_cut, _ = LongText(rule).encode(tokenizer, text, text[:500], 32)
         assert all(len(each) <= 32 for each in encodings)
         assert is_cut

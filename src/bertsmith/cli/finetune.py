@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ EXAMPLES = """examples:
       takes a data set by its name, which says the task, its labels and files and what decides
   bertsmith finetune runs/spam/recipe.toml --output runs/spam2 train.seed=2
       runs a recipe file again; options and settings count before what it says
+  bertsmith finetune runs/spam/recipe.toml --output runs/spam2 --dry-run
+      checks records and settings, shows the plan, trains and writes nothing
 """
 
 _OPTIONS = (
@@ -47,10 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the run in the output folder from its last checkpoint, if any",
     )
+    look = parser.add_mutually_exclusive_group()
+    look.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="read and check everything, list all bad records, show the plan and write nothing",
+    )
+    look.add_argument(
+        "--overfit-one-batch",
+        action="store_true",
+        help="see whether a few records can be learned by heart, as they must be; write nothing",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune and say where the model is."""
+    from bertsmith.cli.finetuning_check import dry_run, overfit
     from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
     from bertsmith.cli.wording import counted
     from bertsmith.training.finetuning import finetune
@@ -59,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
     recipe = FinetuneRecipe.from_dict(_values(args))
     if args.resume:
         say_what_is_resumed(recipe.train.output)
+    if args.dry_run:
+        return dry_run(recipe, resume=args.resume, show=_show, command=_command(args))
+    if args.overfit_one_batch:
+        return overfit(recipe, command=_command(args))
     finetuned = finetune(recipe, resume=args.resume, on_prepared=_show)
     output = recipe.train.output
     status = end_of_run(
@@ -74,6 +93,15 @@ def run(args: argparse.Namespace) -> int:
             )
         print(f"next: bertsmith predict --model {output} --input FILE", file=sys.stderr)
     return status
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What was typed, without what only looks."""
+    words = ["bertsmith", "finetune", args.task]
+    for option, *_ in _OPTIONS:
+        if getattr(args, option) is not None:
+            words += [f"--{option}", getattr(args, option)]
+    return shlex.join(words + args.overrides + ["--resume"] * args.resume)
 
 
 def _values(args: argparse.Namespace) -> dict[str, Any]:
@@ -109,6 +137,7 @@ def _data_name(override: str) -> str:
 
 def _show(preparation: Preparation) -> None:
     """Say what is going to be learned, so that a wrong column or a lost label is seen at once."""
+    from bertsmith.cli.record_check import check_lines
     from bertsmith.cli.wording import counted
 
     counts = ", ".join(f"{label} {count:,}" for label, count in preparation.label_counts.items())
@@ -120,3 +149,7 @@ def _show(preparation: Preparation) -> None:
     )
     for line in (*preparation.remarks, *preparation.report.lines()):
         print(line, file=sys.stderr)
+    for line in check_lines(preparation.check):
+        print(line, file=sys.stderr)
+    for line in preparation.warnings:
+        print(f"warning: {line}", file=sys.stderr)

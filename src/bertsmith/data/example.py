@@ -49,3 +49,11 @@ class EncodedRecord:
     """One, or one for each window."""
     source: Any = None
     """What the task needs to make an answer of logits, such as where the wordpieces stand."""
+    length: int | None = None
+    """How many wordpieces the record has, special ones too, where its examples do not say it:
+    before it was cut, or divided into windows."""
+
+    @property
+    def num_wordpieces(self) -> int:
+        """`length`, or else that of all examples."""
+        return self.length or sum(len(each.input_ids) for each in self.examples)

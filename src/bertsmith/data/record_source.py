@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class RecordSource:
             if self.folder is None
             else _read_folder(name, named, split, self.folder)
         )
-        return (_with_label_name(record, named.numbers) for record in records)
+        # By `map`, which goes on after a record that cannot be read.
+        return map(partial(_with_label_name, numbers=named.numbers), records)
 
     def like(self, layout: Layout) -> RecordSource:
         """The same source; a file about which the user says nothing has this layout."""
@@ -128,7 +130,7 @@ def _read_folder(name: str, named: NamedSet, split: str, folder: Path) -> Iterat
     splits = named.divided.get(path.name.removesuffix(file_kind(path)[1]))
     if splits is None:
         return records
-    return (record for record in records if _part(record, splits) == split)
+    return filter(lambda record: _part(record, splits) == split, records)
 
 
 def _find(name: str, named: NamedSet, split: str, folder: Path) -> Path:

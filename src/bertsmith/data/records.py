@@ -13,8 +13,9 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from bertsmith.data.columns import KNOWN_NAMES
 from bertsmith.data.compression import READ_ERRORS, file_kind, open_decompressed
@@ -23,7 +24,9 @@ from bertsmith.data.layout import FORMATS, Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 
-__all__ = ["Record", "read_records"]
+__all__ = ["Record", "read_records", "with_errors"]
+
+T = TypeVar("T")
 
 # No record is this long, and a file that is not made of lines must not be read as one of them.
 MAX_LINE_BYTES = 16 * 2**20
@@ -31,7 +34,9 @@ MAX_LINE_BYTES = 16 * 2**20
 MAX_DOCUMENT_BYTES = 2**30
 
 Lines = Iterator[tuple[int, str]]
-Rows = Iterator[tuple[int, list[str]]]
+Rows = Iterator[tuple[int, list[str]] | DataError]
+# Readers yield the error of a line where the next one can be read all the same, and raise others.
+Items = Iterator[Record | DataError]
 
 
 def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterator[Record]:
@@ -39,6 +44,9 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
 
     Blank lines of CSV, TSV and JSON lines are no records; in plain text each line is one, and a
     tab in it makes a pair. Standard input is JSON if it starts with "{", else plain text.
+
+    After an error the iterator may be asked again (`with_errors`): it goes on after the line that
+    could not be read, or has ended where nothing can be made of the rest.
 
     Args:
         source: a file, which may be compressed (.gz, .xz, .zst).
@@ -51,16 +59,37 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
     layout = layout or Layout()
     is_stdin = str(source) == "-"
     name = "stdin" if is_stdin else str(source)
-    records = _read_stdin(name, layout) if is_stdin else _read_file(Path(source), name, layout)
+    items = _read_stdin(name, layout) if is_stdin else _read_file(Path(source), name, layout)
+    return map(_raised, _not_empty(items, name))  # a map goes on after an error, a generator ends
+
+
+def with_errors(items: Iterator[T]) -> Iterator[T | DataError]:
+    """The items of an iterator that may go on after an error, each error in its place."""
+    while True:
+        try:
+            yield next(items)
+        except StopIteration:
+            return
+        except DataError as error:
+            yield error
+
+
+def _raised(item: Record | DataError) -> Record:
+    if isinstance(item, DataError):
+        raise item
+    return item
+
+
+def _not_empty(items: Items, name: str) -> Items:
     is_empty = True
-    for record in records:
+    for item in items:
         is_empty = False
-        yield record
+        yield item
     if is_empty:
         raise DataError(f"{name} holds no records; give a file with at least one")
 
 
-def _read_stdin(name: str, layout: Layout) -> Iterator[Record]:
+def _read_stdin(name: str, layout: Layout) -> Items:
     if sys.stdin is None:
         raise DataError("standard input is closed; give records there, or name a file")
     lines = _lines(sys.stdin.buffer, name)
@@ -69,7 +98,7 @@ def _read_stdin(name: str, layout: Layout) -> Iterator[Record]:
         yield from _READERS[file_format](itertools.chain([first], lines), name, layout)
 
 
-def _read_file(path: Path, name: str, layout: Layout) -> Iterator[Record]:
+def _read_file(path: Path, name: str, layout: Layout) -> Items:
     suffix = file_kind(path)[0].removeprefix(".")
     file_format = layout.format or _SUFFIXES.get(suffix, suffix)
     if file_format not in FORMATS:
@@ -92,57 +121,84 @@ def _read_file(path: Path, name: str, layout: Layout) -> Iterator[Record]:
 
 def _lines(file: BinaryIO, name: str, max_bytes: int = MAX_LINE_BYTES) -> Lines:
     """Lines with their number and their end; only a line feed ends one."""
-    number = 0
+    return map(partial(_line, name, max_bytes), enumerate(_raw_lines(file, max_bytes), 1))
+
+
+def _raw_lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    """Lines, of one that is too long the beginning."""
     while raw := file.readline(max_bytes + 1):
-        number += 1
-        if len(raw) > max_bytes:
-            raise DataError(
-                f"{name}:{number}: the line is longer than {max_bytes >> 20} MiB; a record "
-                "must be a line of its own"
-            )
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name}:{number}: byte 0x{raw[error.start]:02x} is not valid UTF-8; save the "
-                "file as UTF-8"
-            ) from None
-        if "\0" in line:
-            raise DataError(
-                f"{name}:{number}: the line holds a NUL byte, so the file is damaged or not text; "
-                "save it again as UTF-8"
-            )
-        yield number, line.removeprefix("\ufeff") if number == 1 else line
+        yield raw
+        while len(raw) > max_bytes and not raw.endswith(b"\n"):
+            raw = file.readline(max_bytes + 1)
 
 
-def _csv(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
+def _line(name: str, max_bytes: int, numbered: tuple[int, bytes]) -> tuple[int, str]:
+    number, raw = numbered
+    if len(raw) > max_bytes:
+        raise DataError(
+            f"{name}:{number}: the line is longer than {max_bytes >> 20} MiB; a record "
+            "must be a line of its own"
+        )
+    try:
+        line = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}:{number}: byte 0x{raw[error.start]:02x} is not valid UTF-8; save the "
+            "file as UTF-8"
+        ) from None
+    if "\0" in line:
+        raise DataError(
+            f"{name}:{number}: the line holds a NUL byte, so the file is damaged or not text; "
+            "save it again as UTF-8"
+        )
+    return number, line.removeprefix("\ufeff") if number == 1 else line
+
+
+def _csv(lines: Lines, name: str, layout: Layout) -> Items:
     return _table(_csv_rows(lines, name), name, layout)
 
 
-def _tsv(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
-    rows = ((number, _without_end(line).split("\t")) for number, line in lines)
+def _tsv(lines: Lines, name: str, layout: Layout) -> Items:
+    rows = (
+        line if isinstance(line, DataError) else (line[0], _without_end(line[1]).split("\t"))
+        for line in with_errors(lines)
+    )
     return _table(rows, name, layout)
 
 
 def _csv_rows(lines: Lines, name: str) -> Rows:
     """Rows with the number of the line that they start on."""
-    reader = csv.reader((line for _, line in lines), strict=True)
+    read = 0
+
+    def text(line: tuple[int, str]) -> str:
+        nonlocal read
+        read = line[0]
+        return line[1]
+
+    reader = csv.reader(map(text, lines), strict=True)
     while True:
-        start = reader.line_num + 1
+        start = read + 1
         try:
             yield start, next(reader)
         except StopIteration:
             return
+        except DataError as error:
+            yield error
+            read += 1
         except csv.Error as error:
-            raise DataError(
+            yield DataError(
                 f"{name}:{start}: the row is not CSV ({error}); double the quotes inside quotes "
                 "and close them, or save the file as .tsv or .jsonl"
-            ) from None
+            )
 
 
-def _table(rows: Rows, name: str, layout: Layout) -> Iterator[Record]:
+def _table(rows: Rows, name: str, layout: Layout) -> Items:
     names: list[str] | None = None
-    for number, cells in rows:
+    for row in rows:
+        if isinstance(row, DataError):
+            yield row
+            continue
+        number, cells = row
         if cells in ([], [""]):
             continue
         if names is None:
@@ -155,10 +211,11 @@ def _table(rows: Rows, name: str, layout: Layout) -> Iterator[Record]:
         if len(cells) != len(names):
             if layout.skips_broken_rows:
                 continue
-            raise DataError(
+            yield DataError(
                 f"{name}:{number}: the row has {_counted(len(cells))} and the first row "
                 f"{_counted(len(names))}; each must have as many"
             )
+            continue
         record = Record(dict(zip(names, cells, strict=True)), f"{name}:{number}")
         yield layout.rename(record, is_table=True)
 
@@ -186,7 +243,7 @@ def _check_separator(cells: list[str], location: str) -> None:
             )
 
 
-def _json(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
+def _json(lines: Lines, name: str, layout: Layout) -> Items:
     """One document or a record a line, whichever the first line that is not blank begins."""
     for number, line in lines:
         if not line.strip():
@@ -199,39 +256,44 @@ def _json(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
             yield layout.rename(record, is_table=False)
 
 
-def _jsonl(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
-    for number, line in lines:
-        if not line.strip():
-            continue
-        location = f"{name}:{number}"
-        try:
-            fields = json.loads(line, parse_constant=refuse_constant)
-        except (ValueError, RecursionError) as error:
-            reason = "too deeply nested" if isinstance(error, RecursionError) else error
-            raise DataError(
-                f"{location}: the line is not JSON ({reason}); each line must hold one object"
-            ) from None
-        if not isinstance(fields, dict):
-            raise DataError(
-                f"{location}: the line is not a JSON object with the record's fields by name; "
-                'write it as {"text": "...", "label": "..."}'
-            )
-        yield layout.rename(Record(fields, location), is_table=False)
+def _jsonl(lines: Lines, name: str, layout: Layout) -> Items:
+    filled = filter(lambda line: line[1].strip(), lines)
+    return with_errors(map(partial(_json_record, name, layout), filled))
 
 
-def _txt(lines: Lines, name: str, layout: Layout) -> Iterator[Record]:
-    for number, line in lines:
-        texts = _without_end(line).split("\t")
-        if len(texts) > 2:
-            raise DataError(
-                f"{name}:{number}: the line holds {len(texts) - 1} tabs; plain text has one text a "
-                "line, or two with one tab between them; say data.format=tsv for a table"
-            )
-        record = Record(dict(zip(("text", "pair"), texts, strict=False)), f"{name}:{number}")
-        yield layout.rename(record, is_table=True)
+def _json_record(name: str, layout: Layout, line: tuple[int, str]) -> Record:
+    location = f"{name}:{line[0]}"
+    try:
+        fields = json.loads(line[1], parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "too deeply nested" if isinstance(error, RecursionError) else error
+        raise DataError(
+            f"{location}: the line is not JSON ({reason}); each line must hold one object"
+        ) from None
+    if not isinstance(fields, dict):
+        raise DataError(
+            f"{location}: the line is not a JSON object with the record's fields by name; "
+            'write it as {"text": "...", "label": "..."}'
+        )
+    return layout.rename(Record(fields, location), is_table=False)
 
 
-_READERS: Mapping[str, Callable[[Lines, str, Layout], Iterator[Record]]] = {
+def _txt(lines: Lines, name: str, layout: Layout) -> Items:
+    return with_errors(map(partial(_text_record, name, layout), lines))
+
+
+def _text_record(name: str, layout: Layout, line: tuple[int, str]) -> Record:
+    texts = _without_end(line[1]).split("\t")
+    if len(texts) > 2:
+        raise DataError(
+            f"{name}:{line[0]}: the line holds {len(texts) - 1} tabs; plain text has one text a "
+            "line, or two with one tab between them; say data.format=tsv for a table"
+        )
+    record = Record(dict(zip(("text", "pair"), texts, strict=False)), f"{name}:{line[0]}")
+    return layout.rename(record, is_table=True)
+
+
+_READERS: Mapping[str, Callable[[Lines, str, Layout], Items]] = {
     "csv": _csv,
     "tsv": _tsv,
     "json": _json,

@@ -53,18 +53,19 @@ class LongText:
 
     def encode(
         self, tokenizer: Tokenizer, text: str, pair: str | None, max_length: int
-    ) -> tuple[list[Encoding], bool]:
-        """One sequence, or one for each window; and whether any of the text is lost.
+    ) -> tuple[list[Encoding], bool, int]:
+        """One sequence, or one for each window; whether text is lost; wordpieces of the whole.
 
         The longer text of a pair is the one read in windows; the other loses what it has beyond
         half of the room.
         """
         whole = tokenizer.encode(text, pair)
         if len(whole) <= max_length:
-            return [whole], False
+            return [whole], False, len(whole)
         if self.rule != "windows":
             rule = _TRUNCATION[self.rule]
-            return [tokenizer.encode(text, pair, max_length=max_length, truncation=rule)], True
+            cut = tokenizer.encode(text, pair, max_length=max_length, truncation=rule)
+            return [cut], True, len(whole)
         num_texts = 1 if pair is None else 2
         second = sum(whole.segment_ids) - 1 if pair is not None else 0
         first = len(whole) - second - num_texts - 1
@@ -78,7 +79,7 @@ class LongText:
             over="first" if first > second else "last",
             max_other=max_other,
         )
-        return windows, is_cut
+        return windows, is_cut, len(whole)
 
     def join(self, rows: Sequence[Tensor]) -> Tensor:
         """(..., C) logits of each window → (..., C)."""

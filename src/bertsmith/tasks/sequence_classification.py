@@ -279,6 +279,12 @@ class SequenceClassification(SequenceTask):
             return list(dict.fromkeys(_label_text(each, record) for each in labels))
         return [_label_text(label, record)]
 
+    def label_names(self, record: EncodedRecord) -> list[str]:
+        """The record's label, or all of them."""
+        target = record.examples[0].target
+        places = target if isinstance(target, list) else [target]
+        return [self._known_labels()[place] for place in places]
+
     def target_of(self, record: Record) -> int | list[int]:
         """The label's place among the task's labels, or with `multi_label` the places."""
         indices = [self._index(label, record) for label in self._labels_of(record)]

@@ -89,7 +89,7 @@ class SequenceTask(RecordTask):
         for record in records:
             text, pair = texts_of(record)
             self._check_pair(record, pair)
-            encodings, is_cut = self.long_text.encode(tokenizer, text, pair, max_length)
+            encodings, is_cut, length = self.long_text.encode(tokenizer, text, pair, max_length)
             self.num_truncated += is_cut
             target = self.target_of(record) if self.is_labelled(record) else None
             # Arrays, since lists of numbers take eight times the memory.
@@ -97,7 +97,7 @@ class SequenceTask(RecordTask):
                 Example(array("i", each.ids), array("b", each.segment_ids), target)
                 for each in encodings
             )
-            yield EncodedRecord(record, tuple(examples))
+            yield EncodedRecord(record, tuple(examples), length=length)
 
     def join(self, record: EncodedRecord, logits: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
         """(1, ...) logits of each window → (...)."""

@@ -95,7 +95,12 @@ class RecordTask(Task):
     """What the user should know about the training records, once `learn_labels` has read them."""
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:  # noqa: ARG002
-        """Look through the training records first, and count them by label where there are any."""
+        """Look through the training records first, and count them by label where there are any.
+
+        Raises:
+            DataError: a record is nothing to the task, which then has learned nothing; or they
+                do not do together.
+        """
         return {}
 
     def labelled(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -105,6 +110,10 @@ class RecordTask(Task):
             DataError: one should have a label and has none.
         """
         return labelled(records)
+
+    def label_names(self, record: EncodedRecord) -> Sequence[str]:  # noqa: ARG002
+        """The labels of a labelled record, to count them; none where answers have no names."""
+        return ()
 
     def without_label(self, record: Record) -> Record:
         """The record as one to be answered, where a wrong label is no matter."""

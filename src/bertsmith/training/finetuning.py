@@ -22,10 +22,14 @@ from bertsmith.ops.attention import get_attention
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.task import RecordTask
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import Start, start_run, train
+from bertsmith.training.setting_warnings import setting_warnings
 from bertsmith.training.trainer import HeldOut, Outcome
 
 
@@ -45,6 +49,22 @@ class Preparation:
     steps: int | None
     max_length: int
     """Wordpieces at which texts are cut, or windows end."""
+    check: RecordCheck
+    warnings: tuple[str, ...]
+    """Sentences on settings that usually go wrong with these records."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs."""
+
+    model: BertForTasks
+    tokenizer: Tokenizer
+    source: ExampleBatches
+    held_out_records: list[EncodedRecord]
+    also_measured: dict[str, list[EncodedRecord]]
+    """Further records to measure the kept model on, by what the figures' names begin with."""
+    preparation: Preparation
 
 
 @dataclass(frozen=True)
@@ -72,21 +92,38 @@ def finetune(
     Raises:
         BertsmithError: when recipe, model or records cannot work; before anything is trained.
     """
-    train_source = recipe.data.train_source()
-    task = _build_task(recipe, train_source.columns)
+    task = task_of(recipe)
     with start_run(recipe, resume=resume) as start:
-        return _finetune(start, recipe, task, train_source, on_prepared)
+        prepared = prepare_finetuning(recipe, task)
+        if on_prepared is not None:
+            on_prepared(prepared.preparation)
+        return _finetune(start, recipe, task, prepared)
 
 
-def _finetune(
-    start: Start,
+def prepare_finetuning(
     recipe: FinetuneRecipe,
     task: RecordTask,
-    train_source: RecordSource,
-    on_prepared: Callable[[Preparation], None] | None,
-) -> Finetuned:
+    *,
+    bad: BadRecords | None = None,
+    see: Callable[[EncodedRecord], None] = lambda _: None,
+) -> Prepared:
+    """Read and check the records, and load the model; nothing is written.
+
+    Args:
+        recipe: what is to be run.
+        task: learns its labels.
+        bad: collects the records that cannot be used; None: the first of them is an error.
+        see: called with each training record.
+
+    Raises:
+        BertsmithError: as for `finetune`.
+    """
     data, settings = recipe.data, recipe.train
-    label_counts = task.learn_labels(train_source.read("train"))
+    train_source = data.train_source()
+    if bad is None:
+        label_counts = task.learn_labels(train_source.read("train"))
+    else:
+        label_counts = bad.learn_labels(task, lambda: train_source.read("train"))
     model_settings = recipe.model
     loaded = load_pretrained(
         model_settings.init,
@@ -100,23 +137,30 @@ def _finetune(
     tokenizer = loaded.tokenizer.with_max_length(max_length)
 
     def read(source: RecordSource, split: str) -> Iterator[EncodedRecord]:
-        records = task.labelled(source.read(split))
-        return task.encode(records, tokenizer, max_length=max_length)
+        records = source.read(split)
+        if bad is not None:
+            return bad.encode(task, records, tokenizer, max_length)
+        return task.encode(task.labelled(records), tokenizer, max_length=max_length)
 
+    checker = RecordChecker(task, unk_id=tokenizer.unk_id, max_length=max_length)
     counted = 0
     examples: list[Example] = []
-    for record in read(train_source, "train"):
+    for record in checker.training(read(train_source, "train")):
         examples += record.examples
         counted += 1
+        see(record)
     source = ExampleBatches(
         examples, task.collate, batch_size=settings.batch_size, seed=settings.seed
     )
     measured = {name: list(read(each, "dev")) for name, each in data.eval_sources().items()}
     held_out_records = measured.pop("", [])
+    if held_out_records:
+        held_out_records = list(checker.held_out(iter(held_out_records)))
     steps = settings.steps
     if steps is None and settings.budget_minutes is None:
         batches = source.num_batches * settings.epochs
         steps = math.ceil(batches / settings.accumulation_steps)
+    check = checker.report(label_counts)
     preparation = Preparation(
         report=loaded.report,
         label_counts=label_counts,
@@ -126,9 +170,16 @@ def _finetune(
         num_eval=len(held_out_records),
         steps=steps,
         max_length=max_length,
+        check=check,
+        warnings=setting_warnings(recipe, task, loaded.model.config, check),
     )
-    if on_prepared is not None:
-        on_prepared(preparation)
+    return Prepared(loaded.model, tokenizer, source, held_out_records, measured, preparation)
+
+
+def _finetune(
+    start: Start, recipe: FinetuneRecipe, task: RecordTask, prepared: Prepared
+) -> Finetuned:
+    held_out_records, preparation = prepared.held_out_records, prepared.preparation
     held_out = _held_out(task, held_out_records) if held_out_records else None
     final: dict[str, float] = {}
 
@@ -138,14 +189,23 @@ def _finetune(
             evaluation = evaluate_records(model, held_out_records, start.device)
             task.tune(evaluation.scored)
             final.update(evaluation.figures(task))
-        for prefix, records in measured.items():
+        for prefix, records in prepared.also_measured.items():
             figures = evaluate_records(model, records, start.device).figures(task)
             final.update({f"{prefix}{name}": value for name, value in figures.items()})
 
-    outcome = train(start, recipe, loaded.model, tokenizer, source, held_out, steps, finish=finish)
+    outcome = train(
+        start,
+        recipe,
+        prepared.model,
+        prepared.tokenizer,
+        prepared.source,
+        held_out,
+        preparation.steps,
+        finish=finish,
+    )
     draw_curves(
-        settings.output / "metrics.jsonl",
-        settings.output / "curves.png",
+        recipe.train.output / "metrics.jsonl",
+        recipe.train.output / "curves.png",
         metric=task.figure,
         majority=outcome.figures.get(f"majority_{task.figure}"),
     )
@@ -160,8 +220,14 @@ def _held_out(task: RecordTask, records: list[EncodedRecord]) -> HeldOut:
     return HeldOut(measure, task.figure, higher_is_better=True)
 
 
-def _build_task(recipe: FinetuneRecipe, columns: dict[str, str]) -> RecordTask:
+def task_of(recipe: FinetuneRecipe) -> RecordTask:
+    """The recipe's task.
+
+    Raises:
+        ConfigError: it is not learned from records, or a setting cannot work.
+    """
     name = recipe.task["name"]
+    columns = recipe.data.train_source().columns
     remembered = {"columns": columns} if columns else {}
     task = build_task(name, **remembered, **recipe.task_settings)
     if not isinstance(task, RecordTask):

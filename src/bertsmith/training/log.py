@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from tqdm import tqdm
 
@@ -29,6 +29,28 @@ class LogSettings(Settings):
     every_steps: Count = 50
     tensorboard: bool = False
     """Write TensorBoard's event files too, beside metrics.jsonl."""
+
+
+class Log(Protocol):
+    """What the loop tells while it runs."""
+
+    def advance(self, progress: float) -> None:
+        """Take note of the part of the run that is over, from 0 to 1; called at every step."""
+
+    def say(self, text: str) -> None:
+        """Take a sentence for the user."""
+
+    def write(
+        self,
+        split: Literal["train", "eval"],
+        *,
+        step: int,
+        progress: float,
+        tokens: int,
+        elapsed_seconds: float,
+        figures: Mapping[str, float],
+    ) -> None:
+        """Take figures; see `RunLog.write`."""
 
 
 class RunLog:

@@ -24,7 +24,7 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
 from bertsmith.training.log import RunLog
 from bertsmith.training.parallelize import choose_device
-from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe, TrainSettings
 from bertsmith.training.schedule import progress
 from bertsmith.training.trainer import BatchSource, HeldOut, Outcome, Trainer
 
@@ -81,6 +81,21 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
         ConfigError: when the folder holds a run and `resume` is false, or the run to go on with
             was started with other settings.
     """
+    checkpoints, state = check_output(recipe, resume=resume)
+    device = set_up_torch(recipe.train)
+    lock = _lock(recipe.train.output)
+    write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
+    return Start(checkpoints, device, state, lock)
+
+
+def check_output(
+    recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool
+) -> tuple[Checkpoints, TrainingState | None]:
+    """See that the run's folder is free for it, and what it has to go on with; nothing is written.
+
+    Raises:
+        ConfigError: as for `start_run`.
+    """
     settings = recipe.train
     checkpoints = Checkpoints(settings.output / "checkpoints", keep=settings.keep_checkpoints)
     state = checkpoints.latest()
@@ -95,6 +110,15 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
         raise ConfigError(
             f"{settings.output} holds a model already; choose another folder for this run's"
         )
+    return checkpoints, state
+
+
+def set_up_torch(settings: TrainSettings) -> torch.device:
+    """Set threads and seed, and choose the device.
+
+    Raises:
+        ConfigError: there is no such device, or by far not as many cores.
+    """
     device = choose_device(settings.device)
     cores = os.cpu_count() or 1
     if settings.num_threads is not None and settings.num_threads > 4 * cores:
@@ -105,9 +129,7 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     torch.manual_seed(settings.seed)
-    lock = _lock(settings.output)
-    write_atomically(settings.output / RECIPE, [recipe.to_toml().encode()])
-    return Start(checkpoints, device, state, lock)
+    return device
 
 
 def train(

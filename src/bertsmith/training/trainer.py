@@ -25,7 +25,7 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
 from bertsmith.training.cuda_graphs import GraphedPasses, Results
-from bertsmith.training.log import RunLog
+from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
 from bertsmith.training.parallelize import choose_precision, precision_context
 from bertsmith.training.recipe import TrainSettings
@@ -66,6 +66,8 @@ class HeldOut:
     higher_is_better: bool
     remark: Callable[[Evaluated], str | None] = lambda _: None
     """Says what the user should know about the figures, if anything."""
+    is_enough: Callable[[Evaluated], bool] = lambda _: False
+    """Whether the run has reached what it was for, and ends."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Trainer:
         steps: the run's length in steps; None when it is `settings.budget_minutes`.
         optimizer: the `[optimizer]` section.
         schedule: the `[schedule]` section.
-        checkpoints: of this run.
+        checkpoints: of this run; None: nothing of it is kept.
         log: of this run.
         log_every_steps: how often training figures go to it.
         recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
@@ -109,8 +111,8 @@ class Trainer:
         steps: int | None,
         optimizer: OptimizerSettings,
         schedule: ScheduleSettings,
-        checkpoints: Checkpoints,
-        log: RunLog,
+        checkpoints: Checkpoints | None,
+        log: Log,
         log_every_steps: int,
         recipe: dict[str, Any],
         cuda_graphs: bool = False,
@@ -154,6 +156,7 @@ class Trainer:
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a checkpoint of this run."""
+        assert self.checkpoints is not None  # noqa: S101 - where else would the state be from
         self.checkpoints.restore(state.step, self.model, self.optimizers)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
 
@@ -279,8 +282,8 @@ class Trainer:
             )
 
     def _last_good_checkpoint(self) -> str:
-        steps = self.checkpoints.steps()
-        if not steps:
+        steps = self.checkpoints.steps() if self.checkpoints is not None else []
+        if self.checkpoints is None or not steps:
             return "no checkpoint was written before it"
         return f"the last good checkpoint is {self.checkpoints.path(steps[-1])}"
 
@@ -315,9 +318,8 @@ class Trainer:
         self._check_finite()
         figures = self.held_out.measure(self.model, self.device, self.precision)
         self._write("eval", figures)
-        remark = self.held_out.remark(
-            Evaluated(self.state, self._progress(), figures, self._training_figures)
-        )
+        evaluated = Evaluated(self.state, self._progress(), figures, self._training_figures)
+        remark = self.held_out.remark(evaluated)
         if remark is not None:
             self.log.say(remark)
         state, name = self.state, self.held_out.figure
@@ -327,7 +329,7 @@ class Trainer:
                 state, best_step=state.step, best_figures=figures, evaluations_since_best=0
             )
             self._save()
-            return False
+            return self.held_out.is_enough(evaluated)
         since = state.evaluations_since_best + 1
         self.state = dataclasses.replace(state, evaluations_since_best=since)
         patience = self.settings.early_stopping_patience
@@ -347,4 +349,5 @@ class Trainer:
         if self.state.step:
             self._check_finite()
             self._check_weights()
+        if self.state.step and self.checkpoints is not None:
             self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers)

@@ -1,0 +1,66 @@
+"""Settings of fine-tuning that usually go wrong with the model and the records at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bertsmith.config import BertConfig
+from bertsmith.tasks.long_text import LongText
+from bertsmith.tasks.task import RecordTask
+from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.record_check import RecordCheck
+
+# Above it models of base size and larger often end with one answer for everything; smaller ones
+# bear, and need, more.
+MAX_LEARNING_RATE = 1e-4
+BASE_HIDDEN_SIZE = 768
+MIN_RECORDS_OF_A_LABEL = 10
+# Losing less is of no consequence.
+MIN_CUT_SHARE = 0.05
+
+
+def setting_warnings(
+    recipe: FinetuneRecipe, task: RecordTask, config: BertConfig, check: RecordCheck
+) -> tuple[str, ...]:
+    """A sentence for each."""
+    return tuple(_warnings(recipe, task, config, check))
+
+
+def _warnings(
+    recipe: FinetuneRecipe, task: RecordTask, config: BertConfig, check: RecordCheck
+) -> Iterator[str]:
+    rate, records = recipe.optimizer.learning_rate, check.train.num_records
+    if rate > MAX_LEARNING_RATE and config.hidden_size >= BASE_HIDDEN_SIZE:
+        yield (
+            f"optimizer.learning_rate ({rate:g}) is high for a model with a hidden_size of "
+            f"{config.hidden_size}, which then often learns one answer for everything; 2e-5 to "
+            "5e-5 is usual"
+        )
+    labels = len(check.train.label_counts)
+    if records < MIN_RECORDS_OF_A_LABEL * labels:
+        yield (
+            f"{records} records for {labels} labels are few, and what is learned will depend on "
+            f"train.seed; {MIN_RECORDS_OF_A_LABEL} of each or more are better"
+        )
+    step = recipe.train.batch_size * recipe.train.accumulation_steps
+    if records < step:
+        yield (
+            f"a step takes {step} records and there are {records}; lower train.batch_size, so "
+            "that an epoch has several steps"
+        )
+    if isinstance(getattr(task, "long_text", None), LongText):
+        yield from _about_length(config, check)
+
+
+def _about_length(config: BertConfig, check: RecordCheck) -> Iterator[str]:
+    train, limit, positions = check.train, check.max_length, config.max_position_embeddings
+    share = train.num_cut / train.num_records
+    if share < MIN_CUT_SHARE:
+        return
+    enough = min(positions, train.lengths.percentile_95)
+    longer = f"raise data.max_seqlen to {enough}, or " if limit < positions else ""
+    windows = train.num_windows / train.num_records
+    yield (
+        f"{share:.0%} of the training records lose text at {limit} wordpieces; {longer}read them "
+        f"in windows with task.long_text=windows, about {windows:.1f} for each record"
+    )
