@@ -19,6 +19,7 @@ from bertsmith.errors import CheckpointError
 from bertsmith.export.huggingface import canonical_names
 from bertsmith.export.model_folder import load_model, load_pretrained, save_model
 from bertsmith.ops.attention import sdpa
+from bertsmith.ops.ragged import row_indices
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.text.tokenizer import Tokenizer
@@ -81,14 +82,14 @@ CASES: Mapping[str, Case] = {
         "class": "BertForQuestionAnswering",
         "theirs": {"start_positions": [1, 0, 3, 6], "end_positions": [2, 0, 5, 6]},
         "ours": {
-            "answer_places": [1, 2, 0, 0, 3, 5, 6, 6],
-            "sequence_bounds": BATCH.cu_seqlens,
+            "answer_places": [[1, 2], [0, 0], [3, 5], [6, 6]],
+            "token_indices": row_indices(BATCH.cu_seqlens.diff().tolist()),
         },
     },
     "multiple choice": {
         "class": "BertForMultipleChoice",
         "theirs": {"labels": [1, 0]},
-        "ours": {"answers": [1, 0], "choice_bounds": [0, 2, 4]},
+        "ours": {"answers": [1, 0], "choice_indices": [[0, 1], [2, 3]]},
     },
     "encoder": {"class": "BertModel", "theirs": {}, "ours": {}},
     "encoder without pooler": {"class": "BertModel", "theirs": {}, "ours": {}, "pooler": False},

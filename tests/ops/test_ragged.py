@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertsmith.ops.ragged import RaggedLayout, pad_rows
+from bertsmith.ops.ragged import RaggedLayout, row_indices, take_rows
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 3))
@@ -35,7 +35,7 @@ def test_gradients_pass_through_unchanged(lengths: list[int]) -> None:
 def test_rows_hold_their_part_and_the_filling(lengths: list[int]) -> None:
     bounds = torch.tensor([0, *lengths]).cumsum(0)
     packed = torch.randn(sum(lengths), 2, requires_grad=True)
-    rows = pad_rows(packed, bounds, -torch.inf)
+    rows = take_rows(packed, row_indices(lengths), -torch.inf)
     assert rows.shape == (len(lengths), max(lengths), 2)
     for row, start, length in zip(rows, bounds, lengths, strict=False):
         assert torch.equal(row[:length], packed[start : start + length])

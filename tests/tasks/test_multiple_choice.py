@@ -20,6 +20,8 @@ from bertsmith.data.record import Record
 from bertsmith.data.records import read_records
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.inference.predictor import Predictor
+from bertsmith.ops.ragged import row_indices
+from bertsmith.tasks.losses import NO_SCORE
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.multiple_choice import MultipleChoice
 from bertsmith.tasks.registry import build_task
@@ -31,7 +33,7 @@ from bertsmith.training.record_evaluation import evaluate_records
 # The right ending repeats the context's word; questions have two, three and two choices.
 CHOICES = [(5, 5), (5, 6), (6, 7), (6, 6), (6, 5), (7, 5), (7, 7)]
 BATCH = Batch.from_sequences([[2, a, 3, b, 3] for a, b in CHOICES], [[0, 0, 0, 1, 1]] * 7)
-TARGETS = {"answers": torch.tensor([0, 1, 1]), "choice_bounds": torch.tensor([0, 2, 5, 7])}
+TARGETS = {"answers": torch.tensor([0, 1, 1]), "choice_indices": row_indices([2, 3, 2])}
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["red", "green", "blue", "it", "is", "what", "?", "a", "b", "c"]
@@ -104,9 +106,9 @@ def test_a_batch_holds_questions_of_different_numbers_of_choices(tokenizer: Toke
     examples = [record.examples[0] for record in encoded]
     targets = task.collate(examples)
     assert targets["answers"].tolist() == [0, -100]
-    assert targets["choice_bounds"].tolist() == [0, 2, 5]
+    assert targets["choice_indices"].tolist() == [[0, 1, -1], [2, 3, 4]]
     rows = task.rows(torch.arange(5.0), targets)
-    assert rows.tolist() == [[0.0, 1.0, -torch.inf], [2.0, 3.0, 4.0]]
+    assert rows.tolist() == [[0.0, 1.0, NO_SCORE], [2.0, 3.0, 4.0]]
 
 
 LONG = {"text": "it is red a b c", "choices": ["blue", "green is"], "label": 1}

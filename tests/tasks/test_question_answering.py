@@ -18,6 +18,7 @@ from bertsmith.data.example import EncodedRecord
 from bertsmith.data.record import Record
 from bertsmith.data.records import read_records
 from bertsmith.errors import ConfigError, DataError
+from bertsmith.ops.ragged import row_indices
 from bertsmith.tasks.answer_spans import AnswerSpan, RankedSpans
 from bertsmith.tasks.question_answering import QuestionAnswering
 from bertsmith.tasks.task import ScoredRecord
@@ -33,8 +34,8 @@ ROWS = [
 SPANS = [[5, 5], [0, 0], [4, 5], [0, 0]]
 BATCH = Batch.from_sequences(ROWS)
 TARGETS = {
-    "answer_places": torch.tensor(SPANS).view(-1),
-    "sequence_bounds": BATCH.cu_seqlens,
+    "answer_places": torch.tensor(SPANS),
+    "token_indices": row_indices([len(row) for row in ROWS]),
 }
 
 
@@ -49,8 +50,8 @@ def test_tokens_compete_within_their_sequence_alone() -> None:
     task = QuestionAnswering()
     logits = torch.randn(5, 2, requires_grad=True)
     targets = {
-        "answer_places": torch.tensor([1, 1, 0, 2]),
-        "sequence_bounds": torch.tensor([0, 2, 5]),
+        "answer_places": torch.tensor([[1, 1], [0, 2]]),
+        "token_indices": torch.tensor([[0, 1, -1], [2, 3, 4]]),
     }
     starts, ends = logits[:, 0], logits[:, 1]
     expected = -(
@@ -65,7 +66,7 @@ def test_tokens_compete_within_their_sequence_alone() -> None:
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     # A sequence without an answer to learn from changes nothing.
-    targets["answer_places"] = torch.tensor([1, 1, -100, -100])
+    targets["answer_places"] = torch.tensor([[1, 1], [-100, -100]])
     torch.testing.assert_close(
         task.loss(logits, targets), -(starts[:2].log_softmax(0)[1] + ends[:2].log_softmax(0)[1]) / 2
     )
@@ -94,9 +95,9 @@ def test_the_targets_are_the_places_of_the_answer_or_cls(tmp_path: Path) -> None
     # Of windows of six wordpieces the second alone holds both.
     assert [each.target for each in windows.examples] == [(0, 0), (6, 7), (0, 0), (0, 0)]
     batch = task.collate([*windows.examples, example])
-    assert batch["answer_places"].tolist() == [0, 0, 6, 7, 0, 0, 0, 0, start, end]
+    assert batch["answer_places"].tolist() == [[0, 0], [6, 7], [0, 0], [0, 0], [start, end]]
     lengths = [len(each.input_ids) for each in (*windows.examples, example)]
-    assert batch["sequence_bounds"].diff().tolist() == lengths
+    assert (batch["token_indices"] >= 0).sum(-1).tolist() == lengths
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_no_answer_is_at_cls_and_an_unknown_one_does_not_count(
     (encoded,) = encode(QuestionAnswering(), [record], 64)
     assert [each.target for each in encoded.examples] == [target]
     places = QuestionAnswering().collate(list(encoded.examples))["answer_places"].tolist()
-    assert places == list(target or (-100, -100))
+    assert places == [list(target or (-100, -100))]
 
 
 def test_what_the_training_records_are_like_is_learned(tmp_path: Path) -> None:

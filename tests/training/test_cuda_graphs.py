@@ -11,7 +11,10 @@ from torch import Tensor
 
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
+from bertsmith.ops.ragged import row_indices
 from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.multiple_choice import MultipleChoice
+from bertsmith.tasks.question_answering import QuestionAnswering
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.token_classification import TokenClassification
@@ -87,12 +90,16 @@ def passes_of(model: BertForTasks) -> Any:
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("task", ["sequence", "token"])
+@pytest.mark.parametrize("task", ["sequence", "token", "answer", "choice"])
 def test_replayed_passes_are_the_passes(task: str) -> None:
     torch.manual_seed(0)
     kind: Task = SequenceClassification(labels=["x", "y"])
     if task == "token":
         kind = TokenClassification(labels=["x", "y"])
+    if task == "answer":
+        kind = QuestionAnswering()
+    if task == "choice":
+        kind = MultipleChoice()
     eager = BertForTasks(CONFIG, [kind]).cuda()
     graphed = copy.deepcopy(eager)
     parameters = list(graphed.parameters())
@@ -101,9 +108,16 @@ def test_replayed_passes_are_the_passes(task: str) -> None:
     )
     for seed in [1, 1, 2, 1, 3, 2, 1, 3, 3]:
         batch = random_batch(seed)
-        count = batch.num_sequences if task == "sequence" else batch.num_tokens
+        lengths = batch.cu_seqlens.diff().tolist()
         generator = torch.Generator().manual_seed(seed)
-        targets = {kind.target: torch.randint(2, (count,), generator=generator)}
+        shape, others = {
+            "sequence": ((6,), {}),
+            "token": ((batch.num_tokens,), {}),
+            "answer": ((6, 2), {"token_indices": row_indices(lengths)}),
+            "choice": ((2,), {"choice_indices": row_indices([3, 3])}),
+        }[task]
+        targets = {kind.target: torch.randint(2, shape, generator=generator)} | others
+        count = shape[0]
         for model in (eager, graphed):
             model.zero_grad(set_to_none=model is eager)
         moved = {key: value.cuda() for key, value in targets.items()}

@@ -34,8 +34,8 @@ class CrossEntropyAndAccuracy:
         self._sums: Tensor | None = None  # (3,): loss, correct, count
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Add (M, C) logits and (M,) targets."""
-        logits = logits.detach().float()
+        """Add (..., C) logits and (...) targets."""
+        logits, targets = logits.detach().float().flatten(0, -2), targets.flatten()
         is_scored = targets != -100
         loss = torch.nn.functional.cross_entropy(
             logits, targets, ignore_index=-100, reduction="sum"

@@ -5,6 +5,7 @@ Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest length, `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -83,20 +84,24 @@ class RaggedLayout:
         return packed
 
 
-def pad_rows(packed: Tensor, bounds: Tensor, fill: float) -> Tensor:
-    """Spread (T, ...) out to one row for each part, as long as the longest, the rest filled.
+def row_indices(lengths: Sequence[int]) -> Tensor:
+    """(B, S): where the values of each part lie, parts being end to end; -1 after their last."""
+    sizes = torch.tensor(lengths)
+    places = torch.arange(int(sizes.max()))
+    indices = (sizes.cumsum(0) - sizes)[:, None] + places
+    return indices.masked_fill(places >= sizes[:, None], -1)
+
+
+def take_rows(packed: Tensor, indices: Tensor, fill: float) -> Tensor:
+    """Spread values out to rows that are as long as the longest, the rest filled.
 
     Args:
-        packed: the values.
-        bounds: (B + 1,), ascending from 0 to T; row b is `packed[bounds[b]:bounds[b + 1]]`.
-        fill: stands where a row has no value; it has no gradient.
+        packed: (T, ...).
+        indices: (B, S), as `row_indices` gives them; those below 0 are places without a value.
+        fill: stands there; it has no gradient.
     """
-    lengths = bounds.diff()
-    places = torch.arange(int(lengths.max()), device=packed.device)
-    is_there = places < lengths[:, None]  # (B, S)
-    rows = (bounds[:-1, None] + places).clamp(max=len(packed) - 1).long()
-    is_there = is_there.view(*is_there.shape, *[1] * (packed.dim() - 1))
-    return packed[rows].masked_fill(~is_there, fill)
+    is_there = (indices >= 0).view(*indices.shape, *[1] * (packed.dim() - 1))
+    return packed[indices.clamp(min=0)].masked_fill(~is_there, fill)
 
 
 class _Pad(torch.autograd.Function):

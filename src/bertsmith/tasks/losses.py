@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Of a place where there is nothing to choose. Infinity would be NaN where a row has nothing at all.
+NO_SCORE = torch.finfo(torch.float32).min
+
 
 def mean_cross_entropy(
     logits: Tensor,
@@ -20,13 +23,14 @@ def mean_cross_entropy(
     """Mean cross-entropy in float32 over the labels that are not -100; 0 when none counts.
 
     Args:
-        logits: (M, C).
-        labels: (M,).
+        logits: (..., C).
+        labels: (...).
         class_weights: (C,), how much a row of each class counts in the mean; None: alike.
         label_smoothing: part of the target that all classes share alike (Szegedy et al. 2016).
     """
+    labels = labels.flatten()
     total = F.cross_entropy(
-        logits.float(),
+        logits.float().flatten(0, -2),
         labels,
         weight=class_weights,
         ignore_index=-100,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import chain
 from typing import Any
 
 import torch
@@ -29,10 +29,10 @@ from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
 from bertsmith.model.bert import Bert, BertOutput
-from bertsmith.ops.ragged import pad_rows
+from bertsmith.ops.ragged import row_indices, take_rows
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
-from bertsmith.tasks.losses import mean_cross_entropy
+from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
 from bertsmith.tasks.task import RecordTask, ScoredRecord, Targets
 from bertsmith.text.encoding import Encoding, room
 from bertsmith.text.tokenizer import Tokenizer
@@ -48,9 +48,9 @@ class MultipleChoiceHead(LinearHead):
 
 
 class MultipleChoice(RecordTask):
-    """Targets: `answers` (Q,), the right choice's place, -100 = none; `choice_bounds` (Q + 1,).
+    """Targets: `answers` (Q,), the right choice's place, -100 = none; `choice_indices` (Q, K).
 
-    The sequences `choice_bounds[q]` up to `choice_bounds[q + 1]` are the choices of question q.
+    The indices are those of a question's choices among the sequences, -1 after the last of them.
 
     Args:
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
@@ -132,10 +132,10 @@ class MultipleChoice(RecordTask):
             yield EncodedRecord(record, tuple(examples), source=question.choices)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        """`answers` (Q,) and `choice_bounds` (Q + 1,)."""
+        """`answers` (Q,) and `choice_indices` (Q, K)."""
         answers = [-100 if example.target is None else example.target for example in examples]
-        bounds = accumulate((example.num_sequences for example in examples), initial=0)
-        return {"answers": torch.tensor(answers), "choice_bounds": torch.tensor(list(bounds))}
+        indices = row_indices([example.num_sequences for example in examples])
+        return {"answers": torch.tensor(answers), "choice_indices": indices}
 
     def build_head(self, bert: Bert) -> MultipleChoiceHead:
         """Dropout and a linear layer to one score."""
@@ -143,7 +143,7 @@ class MultipleChoice(RecordTask):
 
     def rows(self, logits: Tensor, targets: Targets) -> Tensor:
         """(B,) → (Q, K): the scores of each question's choices."""
-        return pad_rows(logits.float(), targets["choice_bounds"], -torch.inf)
+        return take_rows(logits.float(), targets["choice_indices"], NO_SCORE)
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
         """Mean cross-entropy over the questions."""

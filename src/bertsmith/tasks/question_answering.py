@@ -10,7 +10,6 @@ Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest, `L` toke
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +26,9 @@ from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
 from bertsmith.metrics.squad import AnswerScore, answer_figures, best_threshold, score_answer
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.model.initialization import initialize
-from bertsmith.ops.ragged import pad_rows
+from bertsmith.ops.ragged import row_indices, take_rows
 from bertsmith.tasks.answer_spans import RankedSpans, rank_spans
-from bertsmith.tasks.losses import mean_cross_entropy
+from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
 from bertsmith.tasks.task import Head, RecordTask, ScoredRecord, Targets
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -51,11 +50,11 @@ class QuestionAnsweringHead(Head):
 
 
 class QuestionAnswering(RecordTask):
-    """Targets: `answer_places` (2 B,) and `sequence_bounds` (B + 1,).
+    """Targets: `answer_places` (B, 2) and `token_indices` (B, S).
 
-    The places are start and end of each sequence in turn, counted from its [CLS]; -100 where there
-    is none. The bounds are the batch's `cu_seqlens`. Google's loss lets padding compete too; here
-    there is no padding.
+    The places are start and end in each sequence, counted from its [CLS]; -100 where there is none.
+    The indices are those of the sequence's tokens in the batch, -1 after the last of them. Google's
+    loss lets padding compete too; here there is no padding.
 
     Args:
         has_unanswerable: whether "no answer" may be the answer; None: learned from the training
@@ -190,12 +189,11 @@ class QuestionAnswering(RecordTask):
             yield EncodedRecord(record, tuple(examples), windows)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        """`answer_places` and `sequence_bounds`."""
+        """`answer_places` and `token_indices`."""
         places = [(-100, -100) if each.target is None else each.target for each in examples]
-        bounds = [0, *itertools.accumulate(len(each.input_ids) for each in examples)]
         return {
-            "answer_places": torch.tensor(places).view(-1),
-            "sequence_bounds": torch.tensor(bounds, dtype=torch.int32),
+            "answer_places": torch.tensor(places),
+            "token_indices": row_indices([len(each.input_ids) for each in examples]),
         }
 
     def build_head(self, bert: Bert) -> QuestionAnsweringHead:
@@ -203,9 +201,8 @@ class QuestionAnswering(RecordTask):
         return QuestionAnsweringHead(bert)
 
     def rows(self, logits: Tensor, targets: Targets) -> Tensor:
-        """(T, 2) → (2 B, S): the starts and the ends of each sequence in turn."""
-        padded = pad_rows(logits.float(), targets["sequence_bounds"], -torch.inf)  # (B, S, 2)
-        return padded.transpose(1, 2).flatten(0, 1)
+        """(T, 2) → (B, 2, S): the starts and the ends of each sequence."""
+        return take_rows(logits.float(), targets["token_indices"], NO_SCORE).transpose(1, 2)
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
         """Mean cross-entropy of the starts and the ends."""

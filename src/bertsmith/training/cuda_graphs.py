@@ -73,7 +73,8 @@ class GraphedPasses:
 
         Args:
             batch: on the CPU.
-            targets: a row for each sequence or each token, on the CPU.
+            targets: on the CPU; a row for each sequence or token, or for something of which there
+                are always as many.
 
         Returns:
             Logits and losses, which hold until the next call, and the targets with a row for each
@@ -81,10 +82,8 @@ class GraphedPasses:
         """
         filled = filled_to_shape(batch, pad_id=self.pad_id, max_positions=self.max_positions)
         rows = _padded_targets(targets, batch, filled)
-        if rows is None:
-            moved = {key: value.to(self.device) for key, value in targets.items()}
-            return self._run(batch.to(self.device, non_blocking=True), moved), moved
-        key = (filled.num_tokens, filled.num_sequences, filled.max_seqlen, *sorted(rows))
+        shapes = (rows[name].shape for name in sorted(rows))
+        key = (filled.num_tokens, filled.num_sequences, filled.max_seqlen, *shapes)
         captured = self._graphs.get(key)
         if captured is None:
             filled = filled.to(self.device)
@@ -145,23 +144,16 @@ def filled_to_shape(batch: Batch, *, pad_id: int, max_positions: int) -> Batch:
     return dataclasses.replace(filled, cu_seqlens=bounds, is_static=True)
 
 
-def _padded_targets(targets: Mapping[str, Tensor], batch: Batch, filled: Batch) -> Targets | None:
-    """A row for each sequence or token of the padding too, with nothing to learn from.
-
-    None where there are targets of other things.
-    """
-    sizes = {
-        batch.num_sequences: filled.num_sequences,
-        batch.num_tokens: filled.num_tokens,
-    }
+def _padded_targets(targets: Mapping[str, Tensor], batch: Batch, filled: Batch) -> Targets:
+    """Rows for sequences and tokens of the padding too, with nothing to learn from."""
+    rows = {batch.num_sequences: filled.num_sequences, batch.num_tokens: filled.num_tokens}
     padded = {}
     for name, value in targets.items():
-        if value.shape[0] not in sizes:
-            return None
-        shape = (sizes[value.shape[0]], *value.shape[1:])
-        nothing = torch.nan if value.is_floating_point() else -100
-        padded[name] = value.new_full(shape, nothing)
-        padded[name][: value.shape[0]] = value
+        shape = [rows.get(value.shape[0], value.shape[0]), *value.shape[1:]]
+        if value.dim() > 1 and value.shape[1] == batch.max_seqlen:
+            shape[1] = filled.max_seqlen
+        padded[name] = value.new_full(shape, torch.nan if value.is_floating_point() else -100)
+        padded[name][tuple(map(slice, value.shape))] = value
     return padded
 
 
