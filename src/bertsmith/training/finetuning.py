@@ -128,6 +128,7 @@ def prepare_finetuning(
     loaded = load_pretrained(
         model_settings.init,
         [task],
+        features=recipe.features_config,
         attention=get_attention(model_settings.attention),
         **model_settings.published(),
     )
