@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -65,8 +66,11 @@ def build() -> BertForTasks:
     return BertForTasks(config, [task], features=FEATURES)
 
 
-def test_dropout_is_above_the_encoder_alone() -> None:
-    model = build().train()
+@pytest.mark.parametrize("prepare", [lambda model: model, lambda model: model.eval().train()])
+def test_dropout_is_above_the_encoder_alone(
+    prepare: Callable[[BertForTasks], BertForTasks],
+) -> None:
+    model = prepare(build())
     assert model.training
     assert model.features is not None
     assert model.features.training

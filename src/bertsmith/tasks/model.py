@@ -55,7 +55,7 @@ class BertForTasks(nn.Module):
         self.features: FeatureEncoder | None = None
         if features is not None:
             self.features = FeatureEncoder(config, features)
-            self.bert.requires_grad_(False)
+            self.bert.requires_grad_(False).eval()
             self.bert.output_size = self.features.output_size
         self.heads = nn.ModuleDict({task.name: task.build_head(self.bert) for task in tasks})
 
