@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -82,6 +83,26 @@ def test_the_recipe_is_written_out_whole(finished: Finished) -> None:
     written = tomllib.loads(path.read_text())
     assert written["mode"] == "features"
     assert written["features"] == LAYERS | {"combine": "concat", "lstm_layers": 2}
+
+
+def test_answers_are_found_by_features(start: Path, tmp_path: Path) -> None:
+    words = ["good", "fine", "great", "bad", "poor", "dull"]
+    rows = [
+        {"id": f"{word}{thing}", "question": f"a {thing} .", "context": f"{thing} {word} . book",
+         "answers": {"text": [word], "answer_start": [len(thing) + 1]}}
+        for word in words for thing in ("film", "book")
+    ]  # fmt: skip
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    data = {"train": str(path), "eval": str(path), "max_seqlen": 16}
+    finished = finetune(
+        features_recipe(start, tmp_path / "run", task={"name": "question_answering"}, data=data)
+    )
+    assert finished.outcome.figures["exact_match"] == 1.0
+    figures = evaluate_file(tmp_path / "run", path)
+    assert figures == pytest.approx(finished.outcome.figures)
+    answers = Predictor.load(tmp_path / "run").predict(rows[:2])
+    assert [answer["answer"] for answer in answers] == ["good", "good"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by POSIX signals")

@@ -371,10 +371,12 @@ class FinetuneRecipe(Recipe):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from nested mappings, with the task of a data set that has a name.
 
+        What is not said is as usual in the mode.
+
         Raises:
             ConfigError: with one line for each problem, all of them at once.
         """
-        return super().from_dict(_with_task(values))
+        return super().from_dict(_with_defaults(_with_task(values)))
 
     def __post_init__(self) -> None:
         """Check what no section can see alone."""
@@ -391,18 +393,6 @@ class FinetuneRecipe(Recipe):
                 "leaves as they are; choose adamw or bert_adam"
             )
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """As for `Settings`, with the defaults of the mode."""
-        if values.get("mode") == "features":
-            own = {
-                name: {**defaults, **values.get(name, {})}
-                for name, defaults in FEATURES_DEFAULTS.items()
-                if isinstance(values.get(name, {}), Mapping)
-            }
-            values = {**values, **own}
-        return super().from_dict(values)
-
     def to_dict(self) -> dict[str, Any]:
         """As for `Settings`, without the section that the mode does not read."""
         unread = () if self.mode == "features" else ("features",)
@@ -417,6 +407,18 @@ class FinetuneRecipe(Recipe):
     def task_settings(self) -> dict[str, Any]:
         """What the `[task]` section says besides the task's name."""
         return {key: value for key, value in self.task.items() if key != "name"}
+
+
+def _with_defaults(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values with those defaults that are the mode's own."""
+    if values.get("mode") != "features":
+        return values
+    own = {
+        name: {**defaults, **values.get(name, {})}
+        for name, defaults in FEATURES_DEFAULTS.items()
+        if isinstance(values.get(name, {}), Mapping)
+    }
+    return {**values, **own}
 
 
 def _with_task(values: Mapping[str, Any]) -> Mapping[str, Any]:
