@@ -6,6 +6,7 @@ import torch
 
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
+from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import Targets, Task
 
@@ -22,10 +23,16 @@ CONFIG = BertConfig(
 )
 
 
-def learn(task: Task, batch: Batch, targets: Targets, steps: int = 150) -> dict[str, float]:
+def learn(
+    task: Task,
+    batch: Batch,
+    targets: Targets,
+    steps: int = 150,
+    features: FeaturesConfig | None = None,
+) -> dict[str, float]:
     """The figures after so many steps, all of them on this batch; `before` is the first loss."""
     torch.manual_seed(0)
-    model = BertForTasks(CONFIG, [task])
+    model = BertForTasks(CONFIG, [task], features=features)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(steps):
@@ -33,7 +40,9 @@ def learn(task: Task, batch: Batch, targets: Targets, steps: int = 150) -> dict[
         loss = model.losses(logits, targets)[task.name]
         losses.append(float(loss.detach()))
         loss.backward()
-        assert all(parameter.grad is not None for parameter in model.parameters())
+        for name, parameter in model.named_parameters():
+            is_frozen = features is not None and name.startswith("bert.")
+            assert (parameter.grad is None) == is_frozen, name
         optimizer.step()
         optimizer.zero_grad()
     metrics = task.metrics()

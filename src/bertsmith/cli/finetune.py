@@ -20,6 +20,9 @@ EXAMPLES = """examples:
       runs a recipe file again; options and settings count before what it says
   bertsmith finetune runs/spam/recipe.toml --output runs/spam2 --dry-run
       checks records and settings, shows the plan, trains and writes nothing
+
+mode=features leaves the model as it is and trains a BiLSTM over its layers; features.layers=[-1],
+features.combine=weighted_sum and others say how
 """
 
 _OPTIONS = (

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.task import Task
@@ -66,6 +67,8 @@ _ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
     "BertForMultipleChoice": ("multiple_choice",),
     "BertModel": (),
 }
+# Of ours that are under heads and that no architecture of theirs has.
+_FEATURES = "features."
 _PROBLEMS = {"sequence_regression": "regression", "multi_label": "multi_label_classification"}
 
 
@@ -133,8 +136,9 @@ def _strip(name: str) -> str:
 def their_config(model: BertForTasks) -> dict[str, Any]:
     """The config.json of a model, with what only we know under a key of ours."""
     settings = {task.name: task.settings() for task in model.tasks}
+    features = None if model.features is None else model.features.settings.to_dict()
     config: dict[str, Any] = {
-        "architectures": [_architecture_of(tuple(sorted(settings)))],
+        "architectures": [_architecture_of(tuple(sorted(settings)), features)],
         "model_type": "bert",
         **model.config.to_dict(),
         "position_embedding_type": "absolute",
@@ -142,10 +146,13 @@ def their_config(model: BertForTasks) -> dict[str, Any]:
     }
     for name, values in settings.items():
         config |= _their_settings(name, values)
-    return config | {"bertsmith": {"tasks": settings}}
+    ours: dict[str, Any] = {"tasks": settings}
+    return config | {"bertsmith": ours if features is None else ours | {"features": features}}
 
 
-def _architecture_of(names: tuple[str, ...]) -> str:
+def _architecture_of(names: tuple[str, ...], features: object) -> str:
+    if features is not None:
+        return "BertModel"  # all that they know of it
     if names == ("sequence_regression",):
         return "BertForSequenceClassification"
     for architecture, tasks in _ARCHITECTURES.items():
@@ -191,6 +198,39 @@ def tasks_of(config: Mapping[str, Any], name: str) -> list[Task]:
         raise CheckpointError(f"{name}: {error}") from None
 
 
+def features_of(config: Mapping[str, Any], name: str, num_layers: int) -> FeaturesConfig | None:
+    """What a config.json says the heads read in place of the encoder, if anything.
+
+    Args:
+        config: the file's values.
+        name: of the file, for errors.
+        num_layers: of the encoder.
+
+    Raises:
+        CheckpointError: it is nothing that they can read.
+    """
+    values = _section(config, "bertsmith").get("features")
+    if values is None:
+        return None
+    try:
+        features = FeaturesConfig.from_dict(values if isinstance(values, Mapping) else {"": values})
+        features.places(num_layers)
+    except ConfigError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+    return features
+
+
+def without_lost_features(config: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """A config.json as it is true of the weights beside it.
+
+    A program that opens the encoder alone, and saves it, leaves our key as it was.
+    """
+    is_lost = "features" in _section(config, "bertsmith") and not any(
+        name.startswith(_FEATURES) for name in names
+    )
+    return {k: v for k, v in config.items() if k != "bertsmith"} if is_lost else config
+
+
 def _task_settings(config: Mapping[str, Any], name: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
     if config.get("is_decoder"):
         raise CheckpointError(
@@ -199,8 +239,10 @@ def _task_settings(config: Mapping[str, Any], name: str) -> Sequence[tuple[str, 
         )
     stated = config.get("architectures") or ["nothing"]
     architecture = stated if isinstance(stated, str) else str(next(iter(stated)))
-    ours = _section(_section(config, "bertsmith"), "tasks")
-    if ours and _architecture_of(tuple(sorted(ours))) == architecture and _agree(config, ours):
+    own = _section(config, "bertsmith")
+    ours = _section(own, "tasks")
+    expected = _architecture_of(tuple(sorted(ours)), own.get("features"))
+    if ours and expected == architecture and _agree(config, ours):
         return list(ours.items())
     if architecture not in _ARCHITECTURES:
         raise CheckpointError(

@@ -23,6 +23,7 @@ from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_source import CONFIG, ModelSource, check_shape, open_source
 from bertsmith.export.sentence_transformers import Pooling, write_pooling
 from bertsmith.export.weight_files import Weights, read_weights, write_safetensors
+from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.ops.attention import Attention, auto
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import Task
@@ -86,7 +87,7 @@ def load_model(path: str | Path, *, attention: Attention = auto) -> LoadedModel:
         CheckpointError: when a file is missing, damaged or does not fit the others.
     """
     source = open_source(path)
-    loaded = _load(source, source.tasks(), attention)
+    loaded = _load(source, source.tasks(), source.features(), attention)
     if loaded.report.new:
         raise CheckpointError(
             f"{source.weights.source} lacks {_some(loaded.report.new)}, which {source.config_name} "
@@ -99,21 +100,23 @@ def load_pretrained(
     path: str | Path,
     tasks: Sequence[Task],
     *,
+    features: FeaturesConfig | None = None,
     attention: Attention = auto,
     **overrides: Any,
 ) -> LoadedModel:
     """Open a model's encoder under the heads of other tasks, ready to be fine-tuned.
 
-    Heads that are there for the same task and labels are taken, others start as published;
-    every encoder parameter must be there.
+    Heads that are there for the same task and labels are taken, others start as published, and so
+    with what `features` puts under them; every encoder parameter must be there.
 
     Args:
         path: as for `load_model`.
         tasks: what the model is to learn.
+        features: as for `BertForTasks`.
         attention: one of `bertsmith.ops.attention`.
         overrides: settings that training may change, such as `hidden_dropout_prob`.
     """
-    return _load(open_source(path, **overrides), tasks, attention)
+    return _load(open_source(path, **overrides), tasks, features, attention)
 
 
 def load_weights(model: BertForTasks, folder: Path) -> None:
@@ -127,10 +130,19 @@ def load_weights(model: BertForTasks, folder: Path) -> None:
         )
 
 
-def _load(source: ModelSource, tasks: Sequence[Task], attention: Attention) -> LoadedModel:
-    with_pooler = None if tasks else source.has_pooler
-    model = BertForTasks(source.config, tasks, with_pooler=with_pooler, attention=attention)
-    report = _copy(model, source.weights, source.names, _heads_to_take(source, tasks))
+def _load(
+    source: ModelSource,
+    tasks: Sequence[Task],
+    features: FeaturesConfig | None,
+    attention: Attention,
+) -> LoadedModel:
+    # An encoder that is not trained keeps its pooler, whether a head reads it or not.
+    with_pooler = None if tasks and features is None else source.has_pooler
+    model = BertForTasks(
+        source.config, tasks, with_pooler=with_pooler, features=features, attention=attention
+    )
+    heads = _heads_to_take(source, tasks, features)
+    report = _copy(model, source.weights, source.names, heads)
     missing = [name for name in report.new if name.startswith("bert.") and "pooler" not in name]
     if missing:
         raise CheckpointError(
@@ -142,9 +154,13 @@ def _load(source: ModelSource, tasks: Sequence[Task], attention: Attention) -> L
     return LoadedModel(model.eval(), source.tokenizer, report, source.pooling)
 
 
-def _heads_to_take(source: ModelSource, tasks: Sequence[Task]) -> set[str]:
-    """The tasks whose head in the source was trained for the same answers."""
+def _heads_to_take(
+    source: ModelSource, tasks: Sequence[Task], features: FeaturesConfig | None
+) -> set[str]:
+    """The tasks whose head in the source was trained for the same answers, on the same features."""
     try:
+        if source.features() != features:
+            return set()
         known = {task.name: _answers(task) for task in source.tasks()}
     except CheckpointError:
         known = {}  # an architecture of someone's own: its encoder serves all the same
@@ -162,13 +178,17 @@ def _answers(task: Task) -> dict[str, Any]:
 def _copy(
     model: BertForTasks, weights: Weights, names: Mapping[str, str], heads: set[str]
 ) -> LoadReport:
-    """Fill the model's parameters; those of heads that are not named start afresh."""
+    """Fill the model's parameters; those of heads that are not named start afresh.
+
+    So does what is between the encoder and the heads, where a head does.
+    """
     used, new, taken = [], [], set()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             theirs = their_names(name)
-            head = name.split(".")[1] if name.startswith("heads.") else None
-            is_taken = head is None or head in heads
+            module, _, rest = name.partition(".")
+            needed_by = {"heads": {rest.partition(".")[0]}, "features": set(model.heads)}
+            is_taken = needed_by.get(module, set()) <= heads
             if not is_taken or not all(their_name in names for their_name in theirs):
                 new.append(name)
                 continue

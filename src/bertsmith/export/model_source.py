@@ -17,17 +17,26 @@ import torch
 from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError
 from bertsmith.export.hub import fetch_from_hub, is_hub_name
-from bertsmith.export.huggingface import canonical_names, tasks_of, their_names, untied_decoder
+from bertsmith.export.huggingface import (
+    canonical_names,
+    features_of,
+    tasks_of,
+    their_names,
+    untied_decoder,
+    without_lost_features,
+)
 from bertsmith.export.sentence_transformers import Pooling, read_max_length, read_pooling
 from bertsmith.export.tensorflow_checkpoint import read_tensorflow_checkpoint
 from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.export.weight_files import Weights, read_weights, weights_in_memory
+from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.tasks.task import Task
 from bertsmith.text.tokenizer import Tokenizer
 
 CONFIG = "config.json"
 # Its presence is looked at before a layer is made, so that a damaged number costs nothing.
 _OF_EACH_LAYER = "bert.encoder.layers.{n}.attention.qkv.weight"
+_OF_THE_LAST_LSTM = "features.bilstm.lstm.weight_hh_l{n}_reverse"
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,24 @@ class ModelSource:
     def tasks(self) -> list[Task]:
         """What the model has heads for."""
         return tasks_of(self.values, self.config_name)
+
+    def features(self) -> FeaturesConfig | None:
+        """What these heads read, where it is not the encoder itself.
+
+        Raises:
+            CheckpointError: the weights are not those of such features.
+        """
+        features = features_of(self.values, self.config_name, self.config.num_hidden_layers)
+        if features is not None:
+            name = _OF_THE_LAST_LSTM.format(n=features.lstm_layers - 1)
+            if name not in self.names:
+                raise CheckpointError(
+                    f"{self.weights.source} lacks {name}, and {self.config_name} says "
+                    f"{features.lstm_layers} layers of features.lstm_layers; the model is damaged"
+                )
+            size = features.lstm_hidden_size or self.config.hidden_size
+            check_shape(self.weights, self.names[name], name, (4 * size, size))
+        return features
 
     @property
     def has_pooler(self) -> bool:
@@ -144,13 +171,14 @@ def _open_folder(folder: Path, overrides: Mapping[str, Any]) -> ModelSource:
     if pooling is not None and (length := read_max_length(folder)) is not None:
         tokenizer = tokenizer.with_max_length(tokenizer.limit(length))
     weights = read_weights(folder)
+    names = canonical_names(weights)
     return ModelSource(
-        values=values,
+        values=without_lost_features(values, names),
         config_name=str(folder / CONFIG),
         config=_config(values, folder / CONFIG, overrides),
         tokenizer=tokenizer,
         weights=weights,
-        names=canonical_names(weights),
+        names=names,
         pooling=pooling,
     )
 

@@ -49,6 +49,8 @@ class Bert(nn.Module):
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config, attention)
         self.pooler = Pooler(config) if with_pooler else None
+        self.output_size = config.hidden_size
+        """Of the vectors that heads read; another where they read features made of this BERT's."""
         initialize(self, config.initializer_range)
 
     def forward(self, batch: Batch, *, all_hidden_states: bool = False) -> BertOutput:

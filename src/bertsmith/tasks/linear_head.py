@@ -23,7 +23,7 @@ class LinearHead(Head):
         self.dropout = nn.Dropout(
             config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout
         )
-        self.classifier = nn.Linear(config.hidden_size, num_outputs)
+        self.classifier = nn.Linear(bert.output_size, num_outputs)
         initialize(self, config.initializer_range)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -10,6 +11,7 @@ from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
+from bertsmith.model.feature_encoder import FeatureEncoder, FeaturesConfig
 from bertsmith.ops.attention import Attention, auto
 from bertsmith.tasks.task import Targets, Task
 
@@ -17,12 +19,19 @@ from bertsmith.tasks.task import Targets, Task
 class BertForTasks(nn.Module):
     """One encoder and a head for each task, all of whose parameters are trained together.
 
+    With `features` the encoder is frozen and never drops out; what is trained is the BiLSTM over
+    its layers, and the heads on that (paper, section 5.3).
+
     Args:
         config: sizes of the encoder.
         tasks: what to learn; pre-training is `[MaskedLM(), NextSentence()]`; none for the
             encoder alone.
         with_pooler: whether there is a vector of the whole sequence; None: where a task reads it.
+        features: the layers that the heads read through a BiLSTM; None: they read the encoder.
         attention: one of `bertsmith.ops.attention`.
+
+    Raises:
+        ConfigError: a task is named twice, or the model has no such layers.
     """
 
     def __init__(
@@ -31,6 +40,7 @@ class BertForTasks(nn.Module):
         tasks: Sequence[Task],
         *,
         with_pooler: bool | None = None,
+        features: FeaturesConfig | None = None,
         attention: Attention = auto,
     ) -> None:
         super().__init__()
@@ -40,14 +50,26 @@ class BertForTasks(nn.Module):
         self.config = config
         self.tasks = tuple(tasks)
         if with_pooler is None:
-            with_pooler = any(task.needs_pooler for task in tasks)
+            with_pooler = features is None and any(task.needs_pooler for task in tasks)
         self.bert = Bert(config, with_pooler=with_pooler, attention=attention)
+        self.features: FeatureEncoder | None = None
+        if features is not None:
+            self.features = FeatureEncoder(config, features)
+            self.bert.requires_grad_(False).eval()
+            self.bert.output_size = self.features.output_size
         self.heads = nn.ModuleDict({task.name: task.build_head(self.bert) for task in tasks})
 
     def forward(self, batch: Batch, targets: Targets) -> dict[str, Tensor]:
         """Logits of each task, by its name."""
-        output = self.bert(batch)
+        output = self.bert(batch) if self.features is None else self.features(self.bert, batch)
         return {task.name: self.heads[task.name](output, targets) for task in self.tasks}
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout on or off; never in an encoder whose layers are features."""
+        super().train(mode)
+        if self.features is not None:
+            self.bert.eval()
+        return self
 
     def losses(self, logits: dict[str, Tensor], targets: Targets) -> dict[str, Tensor]:
         """Each task's mean loss; training lowers their sum (paper, appendix A.2)."""

@@ -40,7 +40,7 @@ class QuestionAnsweringHead(Head):
 
     def __init__(self, bert: Bert) -> None:
         super().__init__()
-        self.classifier = nn.Linear(bert.config.hidden_size, 2)
+        self.classifier = nn.Linear(bert.output_size, 2)
         initialize(self, bert.config.initializer_range)
 
     def forward(self, output: BertOutput, targets: Targets) -> Tensor:  # noqa: ARG002

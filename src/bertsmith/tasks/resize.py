@@ -94,6 +94,7 @@ def _rebuilt(
         model.config.replace(**sizes),
         model.tasks,
         with_pooler=bert.pooler is not None,
+        features=None if model.features is None else model.features.settings,
         attention=layer.attention,
     )
     old = dict(model.named_parameters())

@@ -1,6 +1,8 @@
 """Fine-tuning (paper, section 4 and appendix A.3), from a recipe to a model folder.
 
 All parameters are trained, starting from all the pre-trained ones; only the head is new.
+With `mode = "features"` the encoder stays as it is, and a BiLSTM over its layers is new too
+(section 5.3).
 """
 
 from __future__ import annotations
@@ -128,6 +130,7 @@ def prepare_finetuning(
     loaded = load_pretrained(
         model_settings.init,
         [task],
+        features=recipe.features_config,
         attention=get_attention(model_settings.attention),
         **model_settings.published(),
     )

@@ -20,7 +20,7 @@ from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.training.muon import Muon
 from bertsmith.training.settings import Fraction, NonNegativeFloat, PositiveFloat, Settings
 
-NO_DECAY = re.compile(r"layer_?norm|bias$", re.IGNORECASE)
+NO_DECAY = re.compile(r"layer_?norm|bias(_[ih]h_l\d+(_reverse)?)?$", re.IGNORECASE)
 ENCODER_MATRIX = re.compile(r"(^|\.)encoder\.layers\.\d+\..*\.weight$")
 FUSED_QKV = re.compile(r"\.qkv\.weight$")
 FUSED_DEVICES = {"cuda", "cpu", "mps", "xpu"}  # those that PyTorch has a fused AdamW for

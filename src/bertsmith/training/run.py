@@ -32,6 +32,8 @@ from bertsmith.training.trainer import BatchSource, HeldOut, Outcome, Trainer
 _FIXED = (
     "tasks",
     "task",
+    "mode",
+    "features",
     "model",
     "data",
     "optimizer.name",

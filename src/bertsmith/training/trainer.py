@@ -143,7 +143,9 @@ class Trainer:
         self._forward: Callable[..., Any] = (
             torch.compile(self._logits_and_losses) if settings.compile else self._logits_and_losses
         )
-        is_plain = not (settings.compile or settings.gradient_checkpointing)
+        # An LSTM over packed sequences has to know their lengths on the CPU.
+        is_plain = model.features is None
+        is_plain = is_plain and not (settings.compile or settings.gradient_checkpointing)
         self._graphed: GraphedPasses | None = None
         if cuda_graphs and is_plain and self.device.type == "cuda":
             self._graphed = GraphedPasses(
