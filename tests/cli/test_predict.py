@@ -137,3 +137,16 @@ def test_glue_takes_answers_for_its_own_tasks_alone(tmp_path: Path, capsys: Capt
     asked = ["predict", "--model", "nowhere", "--glue-submission", str(tmp_path), "--input"]
     assert main([*asked, "a.tsv"]) == 2
     assert "GLUE takes no answers for a.tsv; give the test split" in capsys.readouterr().err
+
+
+def test_words_with_tags_are_written_for_taggers_alone(
+    classifier: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("good film\n")
+    model = ["--model", str(classifier), "--input", str(path)]
+    assert main(["predict", *model, "--format", "conll"]) == 2
+    assert capsys.readouterr().err == (
+        "bertsmith: --format conll is for words with tags, and the model is for "
+        "sequence_classification; leave it out\n"
+    )

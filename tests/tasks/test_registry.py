@@ -18,7 +18,7 @@ from bertsmith.tasks.next_sentence import NextSentence
 class Follows(NextSentence):
     name = "follows"
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool) -> None:
         self.strict = strict
 
 
@@ -63,9 +63,9 @@ def test_an_unknown_name_is_explained(own_modules: Path, name: str, message: str
         build_task(name)
 
 
-def test_settings_that_a_task_needs_are_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"task\.labels is not set, and token_classification"):
-        build_task("token_classification")
+def test_settings_that_a_task_needs_are_asked_for(own_modules: Path) -> None:
+    with pytest.raises(ConfigError, match=r"task\.strict is not set, and own_tasks\.follows needs"):
+        build_task("own_tasks.follows")
 
 
 def test_settings_that_a_task_does_not_take_are_refused() -> None:

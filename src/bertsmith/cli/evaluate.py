@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="FILE",
-        help="records with labels: .csv, .tsv, .json or .jsonl, also .gz, .xz or .zst; or a data "
-        "set such as glue:mrpc",
+        help="records with labels: .csv, .tsv, .json, .jsonl, .conll or .conllu, also .gz, .xz or "
+        ".zst; or a data set such as glue:mrpc",
     )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_layout_settings(parser, named=True)

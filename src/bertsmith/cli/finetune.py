@@ -14,6 +14,9 @@ HELP = "fine-tune a BERT on records of your own"
 EXAMPLES = """examples:
   bertsmith finetune sequence_classification --model runs/mini --train train.tsv --eval dev.tsv \\
       --output runs/sentiment
+  bertsmith finetune token_classification --model runs/mini --train train.conll \\
+      --eval dev.conll --output runs/names
+      learns names from words with tags such as B-person, in any of the usual schemes
   bertsmith finetune glue:mrpc --model runs/mini --output runs/mrpc data.folder=GLUE
       takes a data set by its name, which says the task, its labels and files and what decides
   bertsmith finetune runs/spam/recipe.toml --output runs/spam2 train.seed=2
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file ending in .toml",
     )
     parser.add_argument("--model", metavar="DIR", help="the model to start from")
-    parser.add_argument("--train", metavar="FILE", help="CSV, TSV, JSONL or JSON")
+    parser.add_argument("--train", metavar="FILE", help="CSV, TSV, JSONL, JSON or CoNLL")
     parser.add_argument("--eval", metavar="FILE", help="records to measure on while training")
     parser.add_argument("--output", metavar="DIR", help="where the model goes")
     parser.add_argument(

@@ -21,8 +21,9 @@ def add_input(parser: argparse.ArgumentParser, *, named: bool = False) -> None:
         "--input",
         required=True,
         metavar="FILE",
-        help="records: .csv, .tsv, .json, .jsonl or .txt, also .gz, .xz or .zst; - is standard "
-        "input, of JSON or a text a line" + ("; or a data set such as glue:mrpc" if named else ""),
+        help="records: .csv, .tsv, .json, .jsonl, .txt, .conll or .conllu, also .gz, .xz or .zst; "
+        "- is standard input, of JSON or a text a line"
+        + ("; or a data set such as glue:mrpc" if named else ""),
     )
     add_layout_settings(parser, named=named)
 
@@ -45,7 +46,7 @@ def add_layout_settings(parser: argparse.ArgumentParser, *, named: bool = False)
         metavar="data.KEY=VALUE",
         help="where names do not tell: the columns data.text, data.pair and data.label (by name, "
         "or by number from 1) and data.choices (one or several, with commas), data.header (true "
-        f"or false), data.format (csv, tsv, json, jsonl, txt){of_sets}",
+        f"or false), data.format (csv, tsv, json, jsonl, txt, conll, conllu){of_sets}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bertsmith.cli.layout_settings import add_input, read_source
 from bertsmith.cli.wording import counted
@@ -22,12 +22,20 @@ EXAMPLES = """examples:
   bertsmith predict --model runs/mrpc --input glue:mrpc data.folder=GLUE --glue-submission answers
       answers the test split of a task of GLUE in the file that gluebenchmark.com takes
   bertsmith predict --model runs/squad --input dev-v2.0.json --squad-output predicted
-      answers questions, and writes the files that SQuAD's official scripts read"""
+      answers questions, and writes the files that SQuAD's official scripts read
+  bertsmith predict --model runs/names --input test.conll --format conll > answers.conll
+      writes words and tags, such as the official conlleval reads"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a fine-tuned model's folder")
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "conll"),
+        default="jsonl",
+        help="jsonl: an object a record; conll: of tagged words, a word, a tab and its tag a line",
+    )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     parser.add_argument(
         "--glue-submission",
@@ -62,11 +70,17 @@ def run(args: argparse.Namespace) -> None:
             f"--squad-output is for question_answering and the model's task is "
             f"{predictor.task.name}; remove it"
         )
+    if args.format == "conll" and predictor.task.name != "token_classification":
+        raise ConfigError(
+            f"--format conll is for words with tags, and the model is for {predictor.task.name}; "
+            "leave it out"
+        )
+    written = _conll if args.format == "conll" else _json
     records = source.like(predictor.layout).read("test")
     # A bar among answers on the same screen would be torn apart by them.
     has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     for answer in tqdm(predictor.predict(records), unit="record", disable=not has_bar):
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+        print(written(answer), flush=True)
         if files is not None:
             files.add(answer)
     if predictor.num_truncated:
@@ -79,6 +93,16 @@ def run(args: argparse.Namespace) -> None:
     if files is not None:
         scored = f"--predictions {files.write()[0]}"
     print(f"next: bertsmith evaluate {scored} --data FILE", file=sys.stderr)
+
+
+def _json(answer: dict[str, Any]) -> str:
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _conll(answer: dict[str, Any]) -> str:
+    """The lines of a sentence; the blank one after them comes with print's own line end."""
+    words = zip(answer["tokens"], answer["tags"], strict=True)
+    return "".join(f"{word}\t{tag}\n" for word, tag in words)
 
 
 def _write_submission(source: RecordSource, args: argparse.Namespace) -> None:

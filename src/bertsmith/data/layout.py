@@ -17,7 +17,7 @@ from bertsmith.errors import ConfigError, DataError
 
 SETTINGS = ("text", "pair", "label", "choices", "header", "format")
 """What of a `Layout` the user may say."""
-FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
+FORMATS = ("csv", "tsv", "json", "jsonl", "txt", "conll", "conllu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,9 @@ class Layout:
     skips_broken_rows: bool = False
     """Whether rows with too few cells or too many are left out, as in Quora's question pairs,
     where some texts hold line ends; otherwise they are errors."""
+
+    conll_suffixes: tuple[str, ...] = ()
+    """Those of files that are CoNLL's although their name does not say so."""
 
     def __post_init__(self) -> None:
         if self.format not in (None, *FORMATS):

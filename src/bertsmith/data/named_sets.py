@@ -175,6 +175,7 @@ NAMED_SETS: Mapping[str, NamedSet] = MappingProxyType(
                 "dev": ("valid.txt", "eng.testa"),
                 "test": ("test.txt", "eng.testb"),
             },
+            layout=Layout(format="conll"),
         ),
         "wnut17": NamedSet(
             task="token_classification",
@@ -184,6 +185,7 @@ NAMED_SETS: Mapping[str, NamedSet] = MappingProxyType(
                 "dev": ("emerging.dev.conll", "dev.conll"),
                 "test": ("emerging.test.annotated", "test.conll"),
             },
+            layout=Layout(format="conll"),
         ),
         "ud-ewt": NamedSet(
             task="token_classification",

@@ -91,6 +91,13 @@ class RecordSource:
             return self
         return dataclasses.replace(self, layout=layout)
 
+    def with_conll(self, suffixes: tuple[str, ...]) -> RecordSource:
+        """The same source; a file with one of these suffixes is CoNLL's."""
+        if self.named is not None:
+            return self
+        layout = dataclasses.replace(self.layout or Layout(), conll_suffixes=suffixes)
+        return dataclasses.replace(self, layout=layout)
+
     @property
     def columns(self) -> dict[str, str]:
         """The columns that the user, or a data set, has named, for a model to remember."""

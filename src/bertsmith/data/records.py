@@ -1,4 +1,4 @@
-"""Records from CSV, TSV, JSON and plain text, one at a time, each knowing its place.
+"""Records from CSV, TSV, JSON, plain text and CoNLL, one at a time, each knowing its place.
 
 CSV is RFC 4180's: a comma between cells, quotes around a cell that holds commas, quotes or line
 ends. TSV is GLUE's: a tab between cells and no quote character at all, so that a lone `"` is text.
@@ -19,6 +19,7 @@ from typing import BinaryIO, TypeVar
 
 from bertsmith.data.columns import KNOWN_NAMES
 from bertsmith.data.compression import READ_ERRORS, file_kind, open_decompressed
+from bertsmith.data.conll import read_conll, read_conllu
 from bertsmith.data.json_document import document_records, is_document, refuse_constant
 from bertsmith.data.layout import FORMATS, Layout
 from bertsmith.data.record import Record
@@ -43,7 +44,8 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
     """Stream the records of a file, or of standard input where `source` is "-".
 
     Blank lines of CSV, TSV and JSON lines are no records; in plain text each line is one, and a
-    tab in it makes a pair. Standard input is JSON if it starts with "{", else plain text.
+    tab in it makes a pair; in CoNLL each sentence is one. Standard input is JSON if it starts with
+    "{", else plain text.
 
     After an error the iterator may be asked again (`with_errors`): it goes on after the line that
     could not be read, or has ended where nothing can be made of the rest.
@@ -100,11 +102,12 @@ def _read_stdin(name: str, layout: Layout) -> Items:
 
 def _read_file(path: Path, name: str, layout: Layout) -> Items:
     suffix = file_kind(path)[0].removeprefix(".")
-    file_format = layout.format or _SUFFIXES.get(suffix, suffix)
+    named = _SUFFIXES.get(suffix, suffix)
+    file_format = layout.format or ("conll" if named in layout.conll_suffixes else named)
     if file_format not in FORMATS:
         raise DataError(
-            f"{name} is not a kind of file that holds records; give a .csv, .tsv, .jsonl or .txt "
-            f"file, or say which it is with data.format={'|'.join(FORMATS)}"
+            f"{name} is not a kind of file that holds records; give a .csv, .tsv, .jsonl, .txt, "
+            f".conll or .conllu file, or say which it is with data.format={'|'.join(FORMATS)}"
         )
     try:
         with open_decompressed(path) as (file, _):
@@ -299,8 +302,10 @@ _READERS: Mapping[str, Callable[[Lines, str, Layout], Items]] = {
     "json": _json,
     "jsonl": _jsonl,
     "txt": _txt,
+    "conll": read_conll,
+    "conllu": read_conllu,
 }
-_SUFFIXES = {"ndjson": "jsonl"}
+_SUFFIXES = {"ndjson": "jsonl"} | dict.fromkeys(("bio", "iob", "iob2", "bioes"), "conll")
 
 
 def _without_end(line: str) -> str:

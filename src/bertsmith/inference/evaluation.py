@@ -46,7 +46,8 @@ def evaluate_file(
     loaded.model.to(chosen)
     found: dict[str, float] = {}
     for prefix, each in source.measured().items():
-        records = task.labelled(each.like(remembered_layout(task)).read("dev"))
+        like_it = each.like(remembered_layout(task)).with_conll(task.conll_suffixes)
+        records = task.labelled(like_it.read("dev"))
         encoded = task.encode(records, loaded.tokenizer, max_length=max_length)
         figures = evaluate_records(loaded.model, encoded, chosen).figures(task)
         found |= {f"{prefix}{name}": value for name, value in figures.items()}

@@ -75,8 +75,8 @@ class Predictor:
         """One JSON-ready answer for each record, in order, while the records are being read.
 
         Args:
-            records: texts, pairs of texts, mappings of fields by name, or `Record`s; a label
-                among the fields is not looked at.
+            records: texts, pairs of texts, or for a task on words lists of them; mappings of
+                fields by name, or `Record`s; a label among the fields is not looked at.
             batch_tokens: the most tokens to compute at once, unless one sequence alone has more;
                 None: what suits the device.
 

@@ -89,6 +89,8 @@ class RecordTask(Task):
     """Where texts are cut, or windows end, when the recipe does not say."""
     item_kinds: ClassVar[str] = "a text, a pair of texts or a mapping of fields by name"
     """What `fields_of` takes, in words."""
+    conll_suffixes: ClassVar[tuple[str, ...]] = ()
+    """Files of labelled records that are CoNLL's although their name does not say so."""
     num_truncated: int = 0
     """Records that lost part of their text so far."""
     remarks: Sequence[str] = ()

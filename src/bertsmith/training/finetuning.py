@@ -121,7 +121,7 @@ def prepare_finetuning(
         BertsmithError: as for `finetune`.
     """
     data, settings = recipe.data, recipe.train
-    train_source = data.train_source()
+    train_source = data.train_source().with_conll(task.conll_suffixes)
     if bad is None:
         label_counts = task.learn_labels(train_source.read("train"))
     else:
@@ -155,7 +155,10 @@ def prepare_finetuning(
     source = ExampleBatches(
         examples, task.collate, batch_size=settings.batch_size, seed=settings.seed
     )
-    measured = {name: list(read(each, "dev")) for name, each in data.eval_sources().items()}
+    measured = {
+        name: list(read(each.with_conll(task.conll_suffixes), "dev"))
+        for name, each in data.eval_sources().items()
+    }
     held_out_records = measured.pop("", [])
     if held_out_records:
         held_out_records = list(checker.held_out(iter(held_out_records)))

@@ -145,7 +145,9 @@ class RunLog:
     def _show(self, split: str, step: int, progress: float, figures: dict[str, float]) -> None:
         """Evaluations stay on the screen; training figures replace each other in the bar."""
         if split == "eval":
-            tqdm.write(f"step {step:,} held-out {_text(figures)}", file=sys.stderr)
+            # Those of a part, such as `person/f1`, are many, and in the file.
+            shown = {name: value for name, value in figures.items() if "/" not in name}
+            tqdm.write(f"step {step:,} held-out {_text(shown)}", file=sys.stderr)
             return
         text = _text({name: figures[name] for name in figures if _fits_bar(name)})
         if not self._bar.disable:

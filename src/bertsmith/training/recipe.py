@@ -152,7 +152,7 @@ class FinetuneData(Settings):
     header: bool | None = None
     """Whether a table's first row names the columns; where not set, by what it says."""
     format: str | None = None
-    """csv, tsv, json, jsonl or txt; where not set, by the file's name."""
+    """csv, tsv, json, jsonl, txt, conll or conllu; where not set, by the file's name."""
 
     def __post_init__(self) -> None:
         """Check that there are either files or a name."""
