@@ -21,7 +21,7 @@ def test_every_setting_is_explained(verb: str, capsys: pytest.CaptureFixture[str
     assert "optimizer.layer_decay=1.0" in lines
     start = lines.index("optimizer.layer_decay=1.0")
     assert lines[start + 1] == "    a number above 0 and at most 1."
-    assert "data.train= (needed)" in lines
+    assert "train.output= (needed)" in lines
     assert all(len(line) <= 100 for line in lines)
 
 
