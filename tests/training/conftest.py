@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.training.mood_runs import write_start
 
 from bertsmith.data.prepare import PrepareSettings, prepare
 from bertsmith.text.tokenizer import Tokenizer
@@ -41,6 +42,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = PrepareSettings(language=None)
         prepare([folder / f"{name}.txt"], tokenizer, folder / name, settings, workers=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pre-trained model, and records to train and to measure on."""
+    return write_start(tmp_path_factory.mktemp("finetuning"))
 
 
 RECIPE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import subprocess
@@ -13,76 +12,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.mood_runs import mood_recipe as recipe
 
-from bertsmith.config import BertConfig
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
-from bertsmith.export.model_folder import load_model, save_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
-from bertsmith.tasks.masked_lm import MaskedLM
-from bertsmith.tasks.model import BertForTasks
-from bertsmith.tasks.next_sentence import NextSentence
-from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from bertsmith.training.finetuning import Finetuned, Preparation, finetune
 from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.recipe import FinetuneRecipe
 
-MOODS = {"good": ["good", "fine", "great"], "bad": ["bad", "poor", "dull"]}
-THINGS = ["film", "book", "song", "play"]
-PIECES = [*SPECIAL_TOKENS, *MOODS["good"], *MOODS["bad"], *THINGS, "a", "."]
 FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")
-
-
-@pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a pre-trained model, and records to train and to measure on."""
-    folder = tmp_path_factory.mktemp("finetuning")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(PIECES),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=16,
-        initializer_range=0.1,
-    )
-    tokenizer = Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True)
-    save_model(folder / "model", BertForTasks(config, [MaskedLM(), NextSentence()]), tokenizer)
-    # Every word and every thing is in both files, and no text is.
-    rows: dict[str, list[str]] = {"train": [], "dev": []}
-    words = [(word, mood) for mood, words in MOODS.items() for word in words]
-    for (i, (word, mood)), (j, thing) in itertools.product(enumerate(words), enumerate(THINGS)):
-        rows["dev" if (i + j) % 4 == 0 else "train"].append(f"a {word} {thing} .\t{mood}")
-    for name, lines in rows.items():
-        (folder / f"{name}.tsv").write_text("text\tlabel\n" + "\n".join(lines) + "\n")
-    return folder
-
-
-def recipe(start: Path, output: Path, **changes: dict[str, Any]) -> FinetuneRecipe:
-    values: dict[str, dict[str, Any]] = {
-        "task": {"name": "sequence_classification"},
-        "model": {"init": str(start / "model")},
-        "data": {
-            "train": str(start / "train.tsv"),
-            "eval": str(start / "dev.tsv"),
-            "max_seqlen": 12,
-        },
-        "train": {
-            "output": str(output),
-            "batch_size": 8,
-            "steps": 60,
-            "num_threads": 1,
-            "precision": "fp32",
-        },
-        "optimizer": {"learning_rate": 3e-3},
-        "log": {"every_steps": 1},
-    }
-    for section, settings in changes.items():
-        merged = values.get(section, {}) | settings
-        values[section] = {key: value for key, value in merged.items() if value is not None}
-    return FinetuneRecipe.from_dict(values)
 
 
 @pytest.fixture(scope="session")
@@ -163,9 +103,13 @@ finetune(FinetuneRecipe.load(sys.argv[1]))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by POSIX signals")
 def test_a_killed_run_resumes_to_the_same_bits(start: Path, tmp_path: Path) -> None:
-    settings = {"steps": 100, "checkpoint_every_steps": 20, "eval_every_steps": 25}
-    finetune(recipe(start, tmp_path / "whole", train=settings))
-    killed = recipe(start, tmp_path / "killed", train=settings)
+    changes: dict[str, Any] = {
+        "train": {"steps": 100, "checkpoint_every_steps": 20, "eval_every_steps": 25},
+        "model": {"freeze_layers": 1, "reinit_layers": 1},
+        "optimizer": {"layer_decay": 0.9},
+    }
+    finetune(recipe(start, tmp_path / "whole", **changes))
+    killed = recipe(start, tmp_path / "killed", **changes)
     path = tmp_path / "recipe.toml"
     path.write_text(killed.to_toml())
     done = subprocess.run([sys.executable, "-c", KILLED, path], check=False, capture_output=True)
@@ -185,6 +129,55 @@ def test_a_killed_run_resumes_to_the_same_bits(start: Path, tmp_path: Path) -> N
     assert [(line["step"], line["loss"]) for line in whole] == [
         (line["step"], line["loss"]) for line in resumed
     ]
+
+
+def test_frozen_parts_stay_and_the_rest_moves(start: Path, tmp_path: Path) -> None:
+    prepared: list[Preparation] = []
+    settings = recipe(
+        start,
+        tmp_path / "run",
+        model={"freeze_layers": 1, "reinit_layers": 1},
+        data={"eval": None},
+        train={"steps": 3},
+    )
+    finetune(settings, on_prepared=prepared.append)
+    assert prepared[0].report.lines()[-1] == "frozen: bert.embeddings (5), bert.encoder (12)"
+    before = dict(load_model(start / "model").model.bert.named_parameters())
+    after = dict(load_model(tmp_path / "run").model.bert.named_parameters())
+    for name, parameter in after.items():
+        is_frozen = name.startswith(("embeddings.", "encoder.layers.0."))
+        assert torch.equal(parameter, before[name]) == is_frozen, name
+    # The optimizer has nothing of them.
+    state = load_file(tmp_path / "run" / "checkpoints" / "step-00000003" / "optimizer.safetensors")
+    assert not [key for key in state if "embeddings" in key or "layers.0." in key]
+
+
+def test_what_the_model_has_not_got_is_found_before_anything_is_trained(
+    start: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"model.reinit_layers \(3\) must be at most 2"):
+        finetune(
+            recipe(start, tmp_path / "run", model={"reinit_layers": 3}), on_prepared=pytest.fail
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_score_s_best_model_is_that_of_the_best_correlation(start: Path, tmp_path: Path) -> None:
+    data = {}
+    for name in ("train", "dev"):
+        text = (
+            (start / f"{name}.tsv").read_text().replace("\tgood", "\t4.5").replace("\tbad", "\t1")
+        )
+        (tmp_path / f"{name}.tsv").write_text(text)
+        data["eval" if name == "dev" else name] = str(tmp_path / f"{name}.tsv")
+    task = {"name": "sequence_regression"}
+    train = {"steps": 30, "eval_every_steps": 3, "checkpoint_every_steps": 30}
+    run = tmp_path / "run"
+    outcome = finetune(recipe(start, run, task=task, data=data, train=train)).outcome
+    lines = [line for line in read_metrics(run / "metrics.jsonl") if line["split"] == "eval"]
+    best = max(lines, key=lambda line: line["pearson"])
+    assert outcome.state.best_step == best["step"]
+    assert evaluate_file(run, data["eval"])["pearson"] == pytest.approx(best["pearson"], abs=1e-4)
 
 
 def test_early_stopping_ends_a_run_that_gets_no_better(start: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from bertsmith.training.optimizer import (
     BertAdam,
     OptimizerSettings,
     build_optimizers,
+    layer_factors,
     load_optimizer_state,
     optimizer_state,
     set_learning_rates,
@@ -165,6 +166,47 @@ def test_muon_takes_the_encoders_matrices_and_knows_the_fused_ones(model: Bert) 
 def test_muon_has_adams_rate_where_none_of_its_own_is_set(model: Bert) -> None:
     muon, _ = build_optimizers(model.named_parameters(), OptimizerSettings(name="muon"))
     assert muon.param_groups[0]["lr"] == 1e-4
+
+
+def test_lower_layers_have_lower_rates() -> None:
+    names = [
+        "bert.embeddings.wordpiece.weight",
+        "bert.embeddings.layer_norm.bias",
+        *(f"bert.encoder.layers.{i}.feed_forward.output.weight" for i in range(12)),
+        "bert.pooler.dense.weight",
+        "heads.sequence_classification.classifier.weight",
+    ]
+    factors = list(layer_factors(names, 0.9).values())
+    layers = [0.9**power for power in range(12, 0, -1)]
+    assert factors == pytest.approx([0.9**13, 0.9**13, *layers, 1.0, 1.0])
+    assert set(layer_factors(names, 1.0).values()) == {1.0}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_parameter_moves_at_the_rate_of_its_layer(name: str, model: Bert) -> None:
+    settings = OptimizerSettings(
+        name=name, learning_rate=1e-3, muon_learning_rate=2e-3, layer_decay=0.5
+    )
+    optimizers = build_optimizers(model.named_parameters(), settings)
+    set_learning_rates(optimizers, 0.1)
+    names = names_of(model)
+    rates = {
+        names[param]: group["lr"] / (2 if isinstance(optimizer, Muon) else 1)
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for param in group["params"]
+    }
+    assert rates.keys() == set(names.values())
+    for key, rate in rates.items():
+        power = {"em": 3, "en": 1 if "layers.1" in key else 2, "po": 0}[key[:2]]
+        assert rate == pytest.approx(1e-4 * 0.5**power), key
+
+
+def test_frozen_layers_count_as_layers(model: Bert) -> None:
+    model.encoder.layers[1].requires_grad_(False)
+    settings = OptimizerSettings(learning_rate=1.0, layer_decay=0.5)
+    (optimizer,) = build_optimizers(model.named_parameters(), settings)
+    assert {group["lr"] for group in optimizer.param_groups} == {0.125, 0.25, 1.0}
 
 
 def test_muon_without_an_encoder_is_refused() -> None:

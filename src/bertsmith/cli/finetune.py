@@ -7,8 +7,12 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bertsmith.cli.settings_option import add_settings_option
+
 if TYPE_CHECKING:
     from bertsmith.training.finetuning import Preparation
+    from bertsmith.training.recipe import FinetuneRecipe
+    from bertsmith.training.seeds import SeedRun
 
 HELP = "fine-tune a BERT on records of your own"
 EXAMPLES = """examples:
@@ -38,6 +42,31 @@ _OPTIONS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    add_recipe_arguments(parser)
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run with train.seed and the N - 1 after it, each in OUTPUT/seed-...; the best model "
+        "goes to the output folder, mean and deviation are printed and in seeds.json",
+    )
+    look = parser.add_mutually_exclusive_group()
+    look.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="read and check everything, list all bad records, show the plan and write nothing",
+    )
+    look.add_argument(
+        "--overfit-one-batch",
+        action="store_true",
+        help="see whether a few records can be learned by heart, as they must be; write nothing",
+    )
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a recipe of fine-tuning be given as a file, or by options and settings."""
+    add_settings_option(parser, "FinetuneRecipe")
     parser.add_argument(
         "task",
         metavar="TASK",
@@ -56,17 +85,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the run in the output folder from its last checkpoint, if any",
     )
-    look = parser.add_mutually_exclusive_group()
-    look.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="read and check everything, list all bad records, show the plan and write nothing",
-    )
-    look.add_argument(
-        "--overfit-one-batch",
-        action="store_true",
-        help="see whether a few records can be learned by heart, as they must be; write nothing",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,17 +92,24 @@ def run(args: argparse.Namespace) -> int:
     from bertsmith.cli.finetuning_check import dry_run, overfit
     from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
     from bertsmith.cli.wording import counted
+    from bertsmith.errors import ConfigError
     from bertsmith.training.finetuning import finetune
     from bertsmith.training.recipe import FinetuneRecipe
 
-    recipe = FinetuneRecipe.from_dict(_values(args))
-    if args.resume:
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds ({args.seeds}) must be at least 1")
+    recipe = FinetuneRecipe.from_dict(recipe_values(args, args.overrides))
+    if args.resume and args.seeds == 1:
         say_what_is_resumed(recipe.train.output)
     if args.dry_run:
-        return dry_run(recipe, resume=args.resume, show=_show, command=_command(args))
+        return dry_run(recipe, resume=args.resume, show=show_preparation, command=_command(args))
     if args.overfit_one_batch:
         return overfit(recipe, command=_command(args))
-    finetuned = finetune(recipe, resume=args.resume, on_prepared=_show)
+    if args.seeds > 1:
+        return _run_seeds(recipe, args)
+    finetuned = finetune(
+        recipe, resume=args.resume, on_prepared=show_preparation, on_restart=say_restart
+    )
     output = recipe.train.output
     status = end_of_run(
         finetuned.outcome, output, f"bertsmith finetune {output / 'recipe.toml'} --resume"
@@ -107,10 +132,37 @@ def _command(args: argparse.Namespace) -> str:
     for option, *_ in _OPTIONS:
         if getattr(args, option) is not None:
             words += [f"--{option}", getattr(args, option)]
+    if args.seeds > 1:
+        words += ["--seeds", str(args.seeds)]
     return shlex.join(words + args.overrides + ["--resume"] * args.resume)
 
 
-def _values(args: argparse.Namespace) -> dict[str, Any]:
+def _run_seeds(recipe: FinetuneRecipe, args: argparse.Namespace) -> int:
+    from bertsmith.cli.several_runs import ShownOnce, say_seed, seeds_summary
+    from bertsmith.training.finetuning import finetune_seeds
+
+    output = recipe.train.output
+    outcome = finetune_seeds(
+        recipe,
+        args.seeds,
+        resume=args.resume,
+        on_prepared=ShownOnce(show_preparation),
+        on_ended=say_seed,
+    )
+    command = f"bertsmith finetune {output / 'recipe.toml'} --seeds {args.seeds} --resume"
+    return seeds_summary(outcome, output, command)
+
+
+def say_restart(run: SeedRun) -> None:
+    """Say that a run begins again."""
+    print(
+        f"seed {run.seed} has come to nothing; once more, with seed {run.seed + 1} "
+        "(train.restarts)",
+        file=sys.stderr,
+    )
+
+
+def recipe_values(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     """The recipe file, if any, under the options, under the settings."""
     from bertsmith.data.named_sets import is_name
     from bertsmith.errors import ConfigError
@@ -124,7 +176,7 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
         values, needed = {"data": {"name": args.task}}, {"model", "output"}
     else:
         values, needed = {"task": {"name": args.task}}, {"model", "train", "output"}
-    overrides = list(map(_data_name, args.overrides))
+    overrides = list(map(_data_name, overrides))
     if any(override.startswith("data.name=") for override in overrides):
         needed -= {"train"}
     for option, section, key in _OPTIONS:
@@ -141,7 +193,7 @@ def _data_name(override: str) -> str:
     return f"data.name={override[5:]}" if override.startswith("data=") else override
 
 
-def _show(preparation: Preparation) -> None:
+def show_preparation(preparation: Preparation) -> None:
     """Say what is going to be learned, so that a wrong column or a lost label is seen at once."""
     from bertsmith.cli.record_check import check_lines
     from bertsmith.cli.wording import counted

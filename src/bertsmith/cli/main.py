@@ -25,6 +25,7 @@ VERBS = (
     "prepare",
     "pretrain",
     "finetune",
+    "sweep",
     "evaluate",
     "predict",
     "fill-mask",

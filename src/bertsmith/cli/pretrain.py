@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from bertsmith.cli.settings_option import add_settings_option
+
 HELP = "pre-train a BERT by a recipe"
 EXAMPLES = """examples:
   bertsmith pretrain recipes/tiny-cpu.toml
@@ -14,6 +16,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    add_settings_option(parser, "PretrainRecipe")
     parser.add_argument("recipe", metavar="RECIPE.toml", help="what to run")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="settings in place of the recipe's"

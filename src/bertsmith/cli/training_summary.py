@@ -30,6 +30,12 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
     print(json.dumps(figures | outcome.figures))
     if outcome.stopped_early:
         print("stopped early: the held-out figure no longer gets better", file=sys.stderr)
+    if outcome.problem is not None:
+        print(
+            "the run has come to nothing; a lower optimizer.learning_rate, optimizer.name=adamw or "
+            "more train.epochs may help",
+            file=sys.stderr,
+        )
     best = (
         "" if state.best_step in (None, state.step) else f" (the best, of step {state.best_step})"
     )

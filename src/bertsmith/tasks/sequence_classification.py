@@ -195,6 +195,14 @@ class SequenceClassification(SequenceTask):
             scores, labels = self.scores_and_targets(scored)
             self.thresholds = best_thresholds(scores.sigmoid(), labels)
 
+    def has_collapsed(self, figures: Mapping[str, float]) -> bool:
+        """Whether all records get the same label, and not because they all have it."""
+        if self.multi_label:
+            return False
+        # The correlation is 0 where all answers are the same.
+        is_constant = figures["matthews_correlation"] == 0
+        return is_constant and figures["accuracy"] <= figures["majority_accuracy"] < 1
+
     def settings(self) -> dict[str, Any]:
         """What was given or learned, `labels` first of all."""
         given = {

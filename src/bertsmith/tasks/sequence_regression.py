@@ -24,6 +24,9 @@ from bertsmith.tasks.losses import mean_squared_error
 from bertsmith.tasks.sequence_task import SequenceTask
 from bertsmith.tasks.task import ScoredRecord, Targets
 
+# A correlation that explains a twenty-fifth of the variance.
+UNRELATED = 0.2
+
 
 class SequenceRegressionHead(LinearHead):
     """Dropout and one score from the pooled output."""
@@ -110,6 +113,10 @@ class SequenceRegression(SequenceTask):
         metrics = self.metrics()
         metrics.update(*self.scores_and_targets(scored))
         return metrics.compute()
+
+    def has_collapsed(self, figures: Mapping[str, float]) -> bool:
+        """Whether the scores are constant, or as good as unrelated to the gold ones."""
+        return figures["pearson"] < UNRELATED
 
 
 TASK = SequenceRegression

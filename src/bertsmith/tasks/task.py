@@ -164,5 +164,9 @@ class RecordTask(Task):
     def figures(self, scored: Sequence[ScoredRecord]) -> dict[str, float]:
         """Measure the scores of labelled records; `figure` is among the figures."""
 
+    def has_collapsed(self, figures: Mapping[str, float]) -> bool:  # noqa: ARG002
+        """Whether these `figures` are of a model that has one answer for everything."""
+        return False
+
     def tune(self, scored: Sequence[ScoredRecord]) -> None:
         """Set what is to be chosen on records not trained on, such as thresholds, if anything."""

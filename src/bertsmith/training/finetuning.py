@@ -1,6 +1,7 @@
 """Fine-tuning (paper, section 4 and appendix A.3), from a recipe to a model folder.
 
-All parameters are trained, starting from all the pre-trained ones; only the head is new.
+All parameters are trained, starting from all the pre-trained ones, and only the head is new, where
+the recipe does not say otherwise (`bertsmith.training.transfer`).
 With `mode = "features"` the encoder stays as it is, and a BiLSTM over its layers is new too
 (section 5.3).
 """
@@ -26,13 +27,16 @@ from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.bad_records import BadRecords
+from bertsmith.training.collapse import CollapseWatch
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import Start, start_run, train
+from bertsmith.training.seeds import SeedRun, SeedsOutcome, run_seeds, run_with_restarts
 from bertsmith.training.setting_warnings import setting_warnings
 from bertsmith.training.trainer import HeldOut, Outcome
+from bertsmith.training.transfer import set_up_encoder
 
 
 @dataclass(frozen=True)
@@ -83,17 +87,62 @@ def finetune(
     *,
     resume: bool = False,
     on_prepared: Callable[[Preparation], None] | None = None,
+    on_restart: Callable[[SeedRun], None] | None = None,
 ) -> Finetuned:
     """Run a recipe to its end, or go on with a run that was interrupted.
+
+    A run that comes to nothing begins again with the next seed, `train.restarts` times at most.
 
     Args:
         recipe: what to run.
         resume: go on with the run in the recipe's folder.
-        on_prepared: called once before the first step.
+        on_prepared: called before the first step.
+        on_restart: called with a run that has come to nothing before the next begins.
 
     Raises:
         BertsmithError: when recipe, model or records cannot work; before anything is trained.
     """
+    return run_with_restarts(
+        recipe,
+        lambda recipe, resume: _run(recipe, resume, on_prepared),
+        resume=resume,
+        on_restart=on_restart,
+    )
+
+
+def finetune_seeds(
+    recipe: FinetuneRecipe,
+    num_seeds: int = 5,
+    *,
+    resume: bool = False,
+    on_prepared: Callable[[Preparation], None] | None = None,
+    on_ended: Callable[[SeedRun], None] | None = None,
+) -> SeedsOutcome:
+    """Run a recipe with several seeds, one after the other; see `run_seeds`.
+
+    Args:
+        recipe: what to run.
+        num_seeds: `train.seed` and those that follow it.
+        resume: go on with the runs in the recipe's folder.
+        on_prepared: called before each run's first step.
+        on_ended: called with each run that ends.
+
+    Raises:
+        BertsmithError: when recipe, model or records cannot work; before anything is trained.
+    """
+    return run_seeds(
+        recipe,
+        num_seeds,
+        lambda recipe, resume: _run(recipe, resume, on_prepared),
+        resume=resume,
+        on_ended=on_ended,
+    )
+
+
+def _run(
+    recipe: FinetuneRecipe, resume: bool, on_prepared: Callable[[Preparation], None] | None
+) -> Finetuned:
+    """One run, however it ends."""
     task = task_of(recipe)
     with start_run(recipe, resume=resume) as start:
         prepared = prepare_finetuning(recipe, task)
@@ -134,6 +183,7 @@ def prepare_finetuning(
         attention=get_attention(model_settings.attention),
         **model_settings.published(),
     )
+    report = set_up_encoder(loaded.model.bert, model_settings, loaded.report)
     max_seqlen = data.max_seqlen or task.default_max_seqlen
     max_length = min(max_seqlen, loaded.model.config.max_position_embeddings)
     # Predictions cut texts where training did: positions beyond it have learned nothing here.
@@ -168,7 +218,7 @@ def prepare_finetuning(
         steps = math.ceil(batches / settings.accumulation_steps)
     check = checker.report(label_counts)
     preparation = Preparation(
-        report=loaded.report,
+        report=report,
         label_counts=label_counts,
         remarks=task.remarks,
         num_train=counted,
@@ -186,7 +236,11 @@ def _finetune(
     start: Start, recipe: FinetuneRecipe, task: RecordTask, prepared: Prepared
 ) -> Finetuned:
     held_out_records, preparation = prepared.held_out_records, prepared.preparation
-    held_out = _held_out(task, held_out_records) if held_out_records else None
+    held_out = None
+    if held_out_records:
+        watch = CollapseWatch(prepared.model, prepared.source.examples)
+        stops = recipe.train.restarts > 0
+        held_out = _held_out(task, held_out_records, watch, stops=stops)
     final: dict[str, float] = {}
 
     def finish(model: BertForTasks) -> None:
@@ -219,11 +273,19 @@ def _finetune(
     return Finetuned(dataclasses.replace(outcome, figures=figures), preparation, task)
 
 
-def _held_out(task: RecordTask, records: list[EncodedRecord]) -> HeldOut:
+def _held_out(
+    task: RecordTask, records: list[EncodedRecord], watch: CollapseWatch, *, stops: bool
+) -> HeldOut:
     def measure(model: BertForTasks, device: torch.device, precision: str) -> dict[str, float]:
         return evaluate_records(model, records, device, precision=precision).figures(task)
 
-    return HeldOut(measure, task.figure, higher_is_better=True)
+    return HeldOut(
+        measure,
+        task.figure,
+        higher_is_better=True,
+        problem=watch.problem,
+        stops_at_problem=stops,
+    )
 
 
 def task_of(recipe: FinetuneRecipe) -> RecordTask:

@@ -58,7 +58,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
                 raise ConfigError(f"{override!r} is not an override: {section} is not a section")
             table = inner
         if text.strip():
-            table[key] = _override_value(text.strip())
+            table[key] = override_value(text.strip())
         else:
             table.pop(key, None)
     return result
@@ -69,7 +69,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
     return "\n".join(_toml_lines(values, ""))
 
 
-def _override_value(text: str) -> Any:
+def override_value(text: str) -> Any:
     """A TOML value where the text is one of the kinds that settings have, else the text itself."""
     try:
         values = tomllib.loads(f"value = {text}")
@@ -84,7 +84,7 @@ def _toml_lines(values: Mapping[str, Any], section: str) -> list[str]:
     """Plain settings first, since in TOML all that follows a header belongs to its section."""
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     lines = [f"[{section}]"] if section and (plain or not values) else []
-    lines += [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in plain.items()]
+    lines += [f"{_toml_key(key)} = {toml_value(value)}" for key, value in plain.items()]
     lines += [""] if lines else []
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -95,16 +95,17 @@ def _toml_lines(values: Mapping[str, Any], section: str) -> list[str]:
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
 
 
-def _toml_value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A plain value as TOML writes it."""
     if isinstance(value, str):
         # A JSON string is a TOML string, but for the one control character that JSON lets pass.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list):
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
     if isinstance(value, Mapping):
-        pairs = (f"{_toml_key(key)} = {_toml_value(item)}" for key, item in value.items())
+        pairs = (f"{_toml_key(key)} = {toml_value(item)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"
     return str(value).lower() if isinstance(value, bool) else repr(value)

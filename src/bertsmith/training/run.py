@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,17 +63,19 @@ class Start:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is not None and issubclass(kind, BertsmithError):
-            self._leave_nothing()
+            leave_nothing(self.lock, [RECIPE])
         self.lock.release()
 
-    def _leave_nothing(self) -> None:
-        """Remove the folder of a run that failed before it had anything to keep."""
-        lock = Path(self.lock.lock_file)
-        if {path.name for path in lock.parent.iterdir()} <= {lock.name, RECIPE}:
-            (lock.parent / RECIPE).unlink(missing_ok=True)
-            lock.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                lock.parent.rmdir()
+
+def leave_nothing(lock: FileLock, files: Iterable[str]) -> None:
+    """Remove the folder of what failed before it had anything to keep but these files."""
+    path = Path(lock.lock_file)
+    names = [path.name, *files]
+    if {each.name for each in path.parent.iterdir()} <= set(names):
+        for name in names:
+            (path.parent / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start:
@@ -85,7 +87,7 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
     """
     checkpoints, state = check_output(recipe, resume=resume)
     device = set_up_torch(recipe.train)
-    lock = _lock(recipe.train.output)
+    lock = lock_folder(recipe.train.output)
     write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
     return Start(checkpoints, device, state, lock)
 
@@ -183,8 +185,12 @@ def train(
     return outcome
 
 
-def _lock(output: Path) -> FileLock:
-    """Take a run's folder for this process; the system gives it back when the process ends."""
+def lock_folder(output: Path) -> FileLock:
+    """Take a run's folder for this process; the system gives it back when the process ends.
+
+    Raises:
+        ConfigError: another process has it, or it cannot be written.
+    """
     lock = FileLock(output / ".lock")
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ PositiveFloat = Annotated[float, Bounds(lambda x: x > 0, "above 0")]
 NonNegativeFloat = Annotated[float, Bounds(lambda x: x >= 0, "of at least 0")]
 Probability = Annotated[float, Bounds(lambda x: 0 <= x <= 1, "from 0 to 1")]
 Fraction = Annotated[float, Bounds(lambda x: 0 <= x < 1, "of at least 0 and below 1")]
+Factor = Annotated[float, Bounds(lambda x: 0 < x <= 1, "above 0 and at most 1")]
 
 
 class Settings:
@@ -84,7 +85,7 @@ def hints(cls: type) -> dict[str, Any]:
 def dotted_names(cls: type, prefix: str = "") -> Iterator[str]:
     """All settings of a recipe, such as `optimizer.learning_rate`."""
     for name, hint in hints(cls).items():
-        if _is_section(hint):
+        if is_section(hint):
             yield from dotted_names(hint, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -106,8 +107,8 @@ def _build(
         if key not in fields:
             problems.append(_unknown(prefix + key, value, cls, prefix, names))
     for name, hint in hints(cls).items():
-        own = getattr(default, name) if default is not None else _default(fields[name])
-        if _is_section(hint):
+        own = getattr(default, name) if default is not None else default_of(fields[name])
+        if is_section(hint):
             table = values.get(name, {})
             if not isinstance(table, Mapping):
                 problems.append(f"{prefix}{name} ({table!r}) must be a section of settings")
@@ -117,7 +118,7 @@ def _build(
         elif name in values:
             given[name] = _convert(hint, values[name], prefix + name, problems)
         elif own is MISSING:
-            problems.append(f"{prefix}{name} is not set; it must be {_words(hint)}")
+            problems.append(f"{prefix}{name} is not set; it must be {words(hint)}")
         else:
             given[name] = own
     if len(problems) > found_before:
@@ -158,12 +159,12 @@ def _one_of(names: list[str]) -> str:
 
 def _convert(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
     """`value` as `hint` wants it; a mismatch is reported and the value handed back."""
-    if _is_section(hint):
+    if is_section(hint):
         ok, result = isinstance(value, hint), value
     else:
         ok, result = _matches(hint, value)
     if not ok:
-        problems.append(f"{name} ({_shown(value)}) must be {_words(hint)}")
+        problems.append(f"{name} ({_shown(value)}) must be {words(hint)}")
     return result
 
 
@@ -197,15 +198,15 @@ def _matches(hint: Any, value: Any) -> tuple[bool, Any]:
     return isinstance(value, hint), value
 
 
-def _words(hint: Any) -> str:
+def words(hint: Any) -> str:
     """What an annotation asks for, in words."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         described = [extra for extra in args[1:] if isinstance(extra, str)]
         bounds = [extra.words for extra in args[1:] if isinstance(extra, Bounds)]
-        return described[0] if described else " ".join([_words(args[0]), *bounds])
+        return described[0] if described else " ".join([words(args[0]), *bounds])
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(option) for option in args if option is not type(None))
+        return " or ".join(words(option) for option in args if option is not type(None))
     if origin is Literal:
         return f"one of {', '.join(args)}"
     if origin is tuple:
@@ -235,19 +236,21 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _is_section(hint: Any) -> bool:
+def is_section(hint: Any) -> bool:
+    """Whether an annotation is of a section and not of a single setting."""
     return isinstance(hint, type) and issubclass(hint, Settings)
 
 
 def _is_table(hint: Any) -> bool:
     """A section, or a table whose keys are checked by whom it is for."""
     inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return _is_section(hint) or get_origin(inner) is dict
+    return is_section(hint) or get_origin(inner) is dict
 
 
 def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls)
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """What a field has where nothing is said; `MISSING` where something must be."""
     return field.default if field.default_factory is MISSING else field.default_factory()

@@ -36,6 +36,10 @@ from bertsmith.training.signals import StopSignals
 TIMES_A_RUN = 10
 
 
+class DivergedError(DataError):
+    """Training has left the finite numbers."""
+
+
 class BatchSource(Protocol):
     """Endless batches that can go on from any position."""
 
@@ -53,6 +57,10 @@ class Evaluated:
     held_out: dict[str, float]
     training: dict[str, float]
     """The figures of the last line in the log; empty before the first."""
+    training_loss: float
+    """Mean over the steps since the evaluation before."""
+    is_last: bool
+    """Whether the run ends with it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,10 @@ class HeldOut:
     """Says what the user should know about the figures, if anything."""
     is_enough: Callable[[Evaluated], bool] = lambda _: False
     """Whether the run has reached what it was for, and ends."""
+    problem: Callable[[Evaluated], str | None] = lambda _: None
+    """Says why the run cannot come to anything, if so."""
+    stops_at_problem: bool = False
+    """Whether such a run ends at once."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,8 @@ class Outcome:
     """The held-out figures of the best step, whose model is kept; empty without held-out data."""
     stopped_by: signal.Signals | None = None
     stopped_early: bool = False
+    problem: str | None = None
+    """Why the run has not come to anything; None when it has."""
 
 
 class Trainer:
@@ -128,12 +142,17 @@ class Trainer:
         self.log = log
         self.log_every_steps = log_every_steps
         self.max_grad_norm = optimizer.max_grad_norm or float("inf")
+        self.learning_rate = optimizer.learning_rate
         self.optimizers = build_optimizers(model.named_parameters(), optimizer)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.precision = choose_precision(settings.precision, self.device)
         self.state = TrainingState(recipe=recipe)
         self._training_figures: dict[str, float] = {}
+        self._rate_factor = 0.0
+        self._losses_since_evaluation = torch.zeros(2, device=self.device)  # their sum, how many
+        self._problem: str | None = None
+        self._is_over = False
         self._started_at = time.monotonic()
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
         # GPU at each, and those found finite and not logged yet.
@@ -166,29 +185,34 @@ class Trainer:
         """Train to the end of the run, or until a signal asks to stop.
 
         Raises:
-            DataError: when the loss or its gradient is no longer a finite number.
+            DivergedError: when the loss or its gradient is no longer a finite number.
         """
         self._started_at = time.monotonic() - self.state.elapsed_seconds
         position = Position(**self.state.position) if self.state.position else None
-        stopped_early = False
         with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
             self.model.train()
-            while self._progress() < 1 and not stopped_early and signals.received is None:
+            while self._progress() < 1 and not self._is_over and signals.received is None:
                 before = self._progress()
                 self._step(batches)
                 after = self._progress()
                 is_last = after >= 1
                 if self._is_due(self.settings.eval_every_steps, before, after) or is_last:
-                    stopped_early = self._evaluate()
+                    self._evaluate()
                 if self._is_due(self.settings.checkpoint_every_steps, before, after):
                     self._save()
             self._save()
-        return Outcome(self.state, self.state.best_figures, signals.received, stopped_early)
+        return Outcome(
+            self.state,
+            self.state.best_figures,
+            signals.received,
+            stopped_early=self._is_over and self._problem is None,
+            problem=self._problem,
+        )
 
     def _step(self, batches: Iterator[LoadedBatch]) -> None:
         state = self.state
-        factor = learning_rate_factor(self._progress(), state.step, self.schedule)
-        set_learning_rates(self.optimizers, factor)
+        self._rate_factor = learning_rate_factor(self._progress(), state.step, self.schedule)
+        set_learning_rates(self.optimizers, self._rate_factor)
         # The first step too: where the loss starts says whether the start is sound.
         step = state.step + 1
         is_logged = step in (1, self.steps) or step % self.log_every_steps == 0
@@ -207,6 +231,8 @@ class Trainer:
             # A graph adds to the gradients where they were when it was captured.
             optimizer.zero_grad(set_to_none=self._graphed is None)
         self._unchecked.append(sums | {"grad_norm": norm.detach()})
+        total = torch.stack(list(sums.values())).sum().float()
+        self._losses_since_evaluation += torch.stack([total, torch.ones_like(total)])
         self.state = dataclasses.replace(
             state,
             step=step,
@@ -267,7 +293,7 @@ class Trainer:
         for step, figures in enumerate(recent, first):
             bad = [name for name, value in figures.items() if not value.isfinite()]
             if bad:
-                raise DataError(
+                raise DivergedError(
                     f"{bad[0]} is {figures[bad[0]].item()} at step {step}, so the run is stopped; "
                     f"{self._last_good_checkpoint()}; lower optimizer.learning_rate, lengthen "
                     "the warm-up or set train.precision = 'fp32'"
@@ -278,7 +304,7 @@ class Trainer:
         """See that a step has not made a weight infinite, before it is saved as good."""
         finite = torch.stack([parameter.detach().isfinite().all() for parameter in self.parameters])
         if not bool(finite.all()):
-            raise DataError(
+            raise DivergedError(
                 f"weights are no longer finite after step {self.state.step}, so the run is "
                 f"stopped; {self._last_good_checkpoint()}; lower optimizer.learning_rate"
             )
@@ -305,37 +331,50 @@ class Trainer:
             computed.pop("majority_accuracy", None)  # of the data, not of the model
             figures |= {k: v for k, v in computed.items() if k.endswith("accuracy")}
             figures[f"{task.name}_loss"] = means[task.name]
-        figures |= {"learning_rate": self._learning_rate(), "grad_norm": norm}
+        rate = self.learning_rate * self._rate_factor
+        figures |= {"learning_rate": rate, "grad_norm": norm}
         self._checked = []
         self._training_figures = figures
         self._write("train", figures)
 
-    def _learning_rate(self) -> float:
-        return float(self.optimizers[-1].param_groups[0]["lr"])
-
-    def _evaluate(self) -> bool:
-        """Measure on the held-out data; whether the run should stop since nothing gets better."""
-        if self.held_out is None:
-            return False
+    def _evaluate(self) -> None:
+        """Measure on the held-out data, keep the best model, see whether the run is over."""
+        held_out = self.held_out
+        if held_out is None:
+            return
         self._check_finite()
-        figures = self.held_out.measure(self.model, self.device, self.precision)
+        figures = held_out.measure(self.model, self.device, self.precision)
         self._write("eval", figures)
-        evaluated = Evaluated(self.state, self._progress(), figures, self._training_figures)
-        remark = self.held_out.remark(evaluated)
-        if remark is not None:
-            self.log.say(remark)
-        state, name = self.state, self.held_out.figure
-        sign = 1 if self.held_out.higher_is_better else -1
+        state, name = self.state, held_out.figure
+        sign = 1 if held_out.higher_is_better else -1
         if not state.best_figures or sign * figures[name] > sign * state.best_figures[name]:
             self.state = dataclasses.replace(
                 state, best_step=state.step, best_figures=figures, evaluations_since_best=0
             )
             self._save()
-            return self.held_out.is_enough(evaluated)
-        since = state.evaluations_since_best + 1
-        self.state = dataclasses.replace(state, evaluations_since_best=since)
+        else:
+            since = state.evaluations_since_best + 1
+            self.state = dataclasses.replace(state, evaluations_since_best=since)
         patience = self.settings.early_stopping_patience
-        return patience is not None and since >= patience
+        self._is_over = patience is not None and self.state.evaluations_since_best >= patience
+        self._look_at(held_out, figures)
+
+    def _look_at(self, held_out: HeldOut, figures: dict[str, float]) -> None:
+        """Let others say what they see in the figures."""
+        loss, count = self._losses_since_evaluation.tolist()
+        self._losses_since_evaluation.zero_()
+        is_last = self._is_over or self._progress() >= 1
+        evaluated = Evaluated(
+            self.state, self._progress(), figures, self._training_figures, loss / count, is_last
+        )
+        remark = held_out.remark(evaluated)
+        if remark is not None:
+            self.log.say(remark)
+        self._problem = held_out.problem(evaluated)
+        if held_out.is_enough(evaluated) or (self._problem and held_out.stops_at_problem):
+            self._is_over = True
+        if self._problem is not None and (is_last or self._is_over):
+            self.log.say(f"step {self.state.step:,}: {self._problem}")
 
     def _write(self, split: Literal["train", "eval"], figures: dict[str, float]) -> None:
         self.log.write(
