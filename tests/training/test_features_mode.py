@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.test_finetuning import FILES, KILLED, recipe, start
+from tests.training.mood_runs import mood_recipe
+from tests.training.test_finetuning import FILES, KILLED
 
 from bertsmith.errors import ConfigError
 from bertsmith.export.model_folder import load_model
@@ -24,13 +25,12 @@ from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.training.finetuning import Finetuned, finetune
 from bertsmith.training.recipe import FinetuneRecipe
 
-__all__ = ["start"]  # the fixture with a model and its records
 LAYERS = {"layers": ["embeddings", -1], "lstm_hidden_size": 24}
 
 
 def features_recipe(start: Path, output: Path, **changes: Any) -> FinetuneRecipe:
     changes = {"features": LAYERS} | changes
-    values = recipe(start, output).to_dict()
+    values = mood_recipe(start, output).to_dict()
     for section, settings in changes.items():
         values[section] = values.get(section, {}) | settings
     return FinetuneRecipe.from_dict(values | {"mode": "features"})
@@ -164,7 +164,7 @@ def test_the_mode_has_defaults_of_its_own() -> None:
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(start: Path, values: Any, message: str) -> None:
-    plain = recipe(start, start / "refused").to_dict()
+    plain = mood_recipe(start, start / "refused").to_dict()
     with pytest.raises(ConfigError, match=message) as error:
         FinetuneRecipe.from_dict(plain | values)
     assert str(error.value).count("\n") == 0
@@ -182,7 +182,7 @@ def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(
 def test_a_run_is_not_resumed_in_another_mode(finished: Finished, start: Path) -> None:
     _, settings = finished
     for other, name in (
-        (recipe(start, settings.train.output), "mode"),
+        (mood_recipe(start, settings.train.output), "mode"),
         (features_recipe(start, settings.train.output, features={"layers": [-1]}), "features"),
     ):
         with pytest.raises(ConfigError, match=f"{name} is .* and the run to resume was"):
