@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, list[int]], str]] = {
     "multiple_choice": (
         {},
         {"answers": [1, 0], "choice_bounds": [0, 2, 4]},
-        "choice_accuracy",
+        "accuracy",
     ),
 }
 
