@@ -11,6 +11,7 @@ from tests.tasks.learning import CONFIG, learn
 
 from bertsmith.batch import Batch
 from bertsmith.model.feature_encoder import FeaturesConfig
+from bertsmith.ops.ragged import row_indices
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.tasks.resize import with_positions
@@ -34,12 +35,15 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, list[int]], str]] = {
     ),
     "question_answering": (
         {},
-        {"answer_places": [1, 2, 3, 3, 0, 0, 2, 2], "sequence_bounds": [0, 5, 10, 16, 20]},
+        {
+            "answer_places": [[1, 2], [3, 3], [0, 0], [2, 2]],
+            "token_indices": row_indices([5, 5, 6, 4]),
+        },
         "answer_place_accuracy",
     ),
     "multiple_choice": (
         {},
-        {"answers": [1, 0], "choice_bounds": [0, 2, 4]},
+        {"answers": [1, 0], "choice_indices": [[0, 1], [2, 3]]},
         "accuracy",
     ),
 }
