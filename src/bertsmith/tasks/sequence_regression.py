@@ -23,6 +23,7 @@ from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_squared_error
 from bertsmith.tasks.sequence_task import SequenceTask
 from bertsmith.tasks.task import ScoredRecord, Targets
+from bertsmith.tasks.verdict import Verdict
 
 
 class SequenceRegressionHead(LinearHead):
@@ -110,6 +111,18 @@ class SequenceRegression(SequenceTask):
         metrics = self.metrics()
         metrics.update(*self.scores_and_targets(scored))
         return metrics.compute()
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """Both scores; the error is how far they are apart."""
+        record = scored.record.record
+        gold, score = self.target_of(record), float(scored.scores)
+        return Verdict(
+            self.named_texts(record),
+            f"{gold:g}",
+            f"{score:.3g}",
+            error=abs(score - gold),
+            numbers=(gold, score),
+        )
 
 
 TASK = SequenceRegression

@@ -27,7 +27,8 @@ from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck, RecordChecker
-from bertsmith.training.record_evaluation import evaluate_records
+from bertsmith.training.record_evaluation import RecordEvaluation, evaluate_records
+from bertsmith.training.report.writing import write_run_report
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.setting_warnings import setting_warnings
 from bertsmith.training.trainer import HeldOut, Outcome
@@ -182,12 +183,14 @@ def _finetune(
     held_out_records, preparation = prepared.held_out_records, prepared.preparation
     held_out = _held_out(task, held_out_records) if held_out_records else None
     final: dict[str, float] = {}
+    kept: list[RecordEvaluation] = []
 
     def finish(model: BertForTasks) -> None:
         """Choose thresholds, and measure the kept model as `bertsmith evaluate` will."""
         if held_out_records:
             evaluation = evaluate_records(model, held_out_records, start.device)
             task.tune(evaluation.scored)
+            kept.append(evaluation)
             final.update(evaluation.figures(task))
         for prefix, records in prepared.also_measured.items():
             figures = evaluate_records(model, records, start.device).figures(task)
@@ -209,6 +212,21 @@ def _finetune(
         metric=task.figure,
         majority=outcome.figures.get(f"majority_{task.figure}"),
     )
+    if outcome.stopped_by is None:
+        measured_on = recipe.data.eval_sources().get("")
+        write_run_report(
+            recipe,
+            outcome,
+            task=task,
+            model=prepared.model,
+            tokenizer=prepared.tokenizer,
+            evaluation=kept[0] if kept else None,
+            train_file=recipe.data.train_source().where,
+            eval_file=measured_on and measured_on.where,
+            num_records=preparation.num_train,
+            num_examples=preparation.num_examples,
+            label_counts=preparation.label_counts,
+        )
     figures = final or outcome.figures
     return Finetuned(dataclasses.replace(outcome, figures=figures), preparation, task)
 
