@@ -38,6 +38,9 @@ def test_a_report_is_left_where_it_is_asked_for(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.endswith("give --report another one\n")
+    predictions = ["evaluate", "--predictions", "p.json", "--data", str(path), "--report", "r"]
+    assert main(predictions) == 2
+    assert "--report is for --model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures as one JSON object."""
+    from bertsmith.errors import ConfigError
+
     source = read_source(args.data, args.overrides)
     if args.predictions is not None:
         if args.report is not None:
@@ -83,8 +85,6 @@ def run(args: argparse.Namespace) -> None:
         )
         return
     if args.null_odds is not None:
-        from bertsmith.errors import ConfigError
-
         raise ConfigError("--null-odds is for --predictions; a model gives its own odds")
     from bertsmith.inference.evaluation import evaluate_file
 

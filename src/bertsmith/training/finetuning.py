@@ -222,7 +222,7 @@ def _finetune(
             tokenizer=prepared.tokenizer,
             evaluation=kept[0] if kept else None,
             train_file=recipe.data.train_source().where,
-            eval_file=measured_on and measured_on.where,
+            eval_file=None if measured_on is None else measured_on.where,
             num_records=preparation.num_train,
             num_examples=preparation.num_examples,
             label_counts=preparation.label_counts,

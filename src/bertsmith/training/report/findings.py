@@ -107,7 +107,8 @@ def examine(task: RecordTask, evaluation: RecordEvaluation) -> Findings:
     confusion = None
     tables = task.tables(scored)
     if (classes := _values(judged, "classes")) is not None:
-        confusion = Confusion.of(classes, task.settings().get("labels", ()))
+        seen = sorted({name for pair in classes for name in pair}, key=lambda x: (len(x), x))
+        confusion = Confusion.of(classes, task.settings().get("labels", seen))
         tables = [label_table(confusion.label_figures()), *tables]
     tables += _by_group(figures)
     confidences, earned = _values(judged, "confidence"), _values(judged, "credit")
