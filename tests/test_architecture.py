@@ -33,6 +33,7 @@ CONFINED = {
     "scipy": {"metrics"},
     "sklearn": {"metrics"},
     "matplotlib": {"training"},
+    "jinja2": {"training"},
     "triton": {"ops"},
     "pickle": set(),
 }

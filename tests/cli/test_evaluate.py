@@ -25,6 +25,24 @@ def test_the_figures_are_one_json_object(classifier: Path, tmp_path: Path, capsy
     assert captured.err.splitlines()[-1].startswith("next: bertsmith predict --model ")
 
 
+def test_a_report_is_left_where_it_is_asked_for(
+    classifier: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path, report = tmp_path / "dev.tsv", tmp_path / "report"
+    path.write_text("text\tlabel\ngood film\tpositif\nbad film\tnégatif\n", encoding="utf-8")
+    command = ["evaluate", "--model", str(classifier), "--data", str(path), "--report"]
+    assert main([*command, str(report)]) == 0
+    assert f"report: {report / 'report.html'}" in capsys.readouterr().err.splitlines()
+    assert "négatif" in (report / "report.html").read_text(encoding="utf-8")
+    assert main([*command, str(classifier)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.endswith("give --report another one\n")
+    predictions = ["evaluate", "--predictions", "p.json", "--data", str(path), "--report", "r"]
+    assert main(predictions) == 2
+    assert "--report is for --model" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [

@@ -43,6 +43,13 @@ def test_the_figures_are_json_and_the_next_command_predicts(
     assert said[2] == "new, to be trained: bert.pooler (2), heads.sequence_classification (2)"
     output = records.parent / "run"
     assert any(line.startswith(f"model: {output}") for line in said)
+    assert f"report: {output / 'report.html'}" in said
+    assert (output / "report.html").is_file()
+    assert main(["info", str(output)]) == 0
+    captured = capsys.readouterr()
+    measured = json.loads(captured.out)["results"]["findings"]["figures"]
+    assert measured.items() <= figures.items()
+    assert f"measured on {records.name} (4 records): accuracy " in captured.err
     assert said[-1] == f"next: bertsmith predict --model {output} --input FILE"
     # The command that is named can be run, and finds the columns that it was trained on.
     following = shlex.split(said[-1])[2:]

@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, list[int]], str]] = {
         {},
         {
             "answer_places": [[1, 2], [3, 3], [0, 0], [2, 2]],
-            "token_indices": row_indices([5, 5, 6, 4]),
+            "token_indices": row_indices([5, 5, 6, 4]).tolist(),
         },
         "answer_place_accuracy",
     ),

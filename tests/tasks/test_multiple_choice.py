@@ -181,6 +181,15 @@ def test_figures_are_of_questions(tokenizer: Tokenizer) -> None:
     assert figures == {"accuracy": 0.5, "loss": pytest.approx(float(expected))}
 
 
+def test_a_verdict_shows_choices_and_counts_their_places(tokenizer: Tokenizer) -> None:
+    fields = {"text": "it", "choices": ["red", "blue", "a"], "label": 2}
+    ((record,), task) = encode(tokenizer, fields)
+    verdict = task.verdict(ScoredRecord(record, torch.tensor([0.0, 2.0, 1.0])))
+    assert (verdict.texts, verdict.gold, verdict.answer) == ({"context": "it"}, "a", "blue")
+    assert (verdict.classes, verdict.credit) == (("2", "1"), 0.0)
+    assert verdict.error == verdict.confidence == pytest.approx(0.665, abs=0.001)
+
+
 COLOURS = ["red", "green", "blue"]
 ROWS = [
     {"context": f"it is {colour}", "question": "what ?", "choices": list(choices), "answer": colour}

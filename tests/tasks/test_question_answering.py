@@ -243,6 +243,33 @@ def test_figures_are_of_the_answers_at_the_threshold() -> None:
     assert given.no_answer_threshold == -1.0
 
 
+def test_a_verdict_has_the_credit_that_the_figure_is_the_mean_of() -> None:
+    task = QuestionAnswering(has_unanswerable=True, no_answer_threshold=2.0)
+    records = scored(
+        [("the black cat", ["cat", "dog"], 1.0), ("Alan", ["Ada"], 0.0), ("Ada", [], 2.5)], task
+    )
+    partly, wrong, unanswered = map(task.verdict, records)
+    assert (partly.gold, partly.answer) == ("cat / dog", "the black cat")
+    assert partly.credit == pytest.approx(2 / 3)
+    assert (wrong.credit, unanswered.credit, unanswered.error) == (0.0, 1.0, 0.0)
+    assert (unanswered.gold, unanswered.answer) == ("no answer", "no answer")
+    assert (partly.credit + 1) / 3 == pytest.approx(task.figures(records)["f1"])
+    (table,) = task.tables(records)
+    assert table.rows == [("no answer", 1.0, 1.0, 1), ("1", 0.0, pytest.approx(1 / 3), 2)]
+
+
+def test_a_verdict_shows_the_passage_around_the_answer() -> None:
+    task = QuestionAnswering()
+    context = f"{'before ' * 200}Ada {'after ' * 200}"
+    fields = {"question": "Who?", "context": context, "answers": ["Ada"]}
+    (encoded, *_) = encode(task, [Record(fields, "a:1")], 64)
+    best = AnswerSpan("before", 0, 6, 1.0, 1.0)
+    shown = task.verdict(ScoredRecord(encoded, RankedSpans((best,), best, None))).texts["context"]
+    assert " Ada after" in shown
+    assert len(shown) == 402
+    assert (shown[0], shown[-1]) == ("…", "…")
+
+
 def test_a_task_that_always_answers_has_no_threshold() -> None:
     task = QuestionAnswering(has_unanswerable=False)
     records = scored([("Ada", ["Ada"], 0.0), ("the cat", ["cat"], 0.0)], task)

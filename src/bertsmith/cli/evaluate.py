@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from bertsmith.cli.layout_settings import add_layout_settings, read_source
 
@@ -12,6 +13,8 @@ HELP = "measure a fine-tuned model on a file of labelled records"
 EXAMPLES = """examples:
   bertsmith evaluate --model runs/sst2 --data dev.tsv
       prints {"accuracy": ..., "loss": ...} as one line of JSON
+  bertsmith evaluate --model runs/sst2 --data test.tsv --report runs/sst2-on-test
+      leaves a page with the worst errors, the confusion of labels and more there
   bertsmith evaluate --model runs/cola --data dev.tsv data.text=4 data.label=2
       says which columns of a file without header hold text and label
   bertsmith evaluate --model runs/mrpc --data glue:mrpc data.folder=GLUE
@@ -49,14 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="records with labels: .csv, .tsv, .json, .jsonl, .conll or .conllu, also .gz, .xz or "
         ".zst; or a data set such as glue:mrpc",
     )
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="write report.html, pictures and results.json there, with the worst errors",
+    )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_layout_settings(parser, named=True)
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures as one JSON object."""
+    from bertsmith.errors import ConfigError
+
     source = read_source(args.data, args.overrides)
     if args.predictions is not None:
+        if args.report is not None:
+            raise ConfigError("--report is for --model; a file of predictions has no model")
         from bertsmith.inference.squad_files import score_predictions
 
         figures = score_predictions(
@@ -73,8 +85,6 @@ def run(args: argparse.Namespace) -> None:
         )
         return
     if args.null_odds is not None:
-        from bertsmith.errors import ConfigError
-
         raise ConfigError("--null-odds is for --predictions; a model gives its own odds")
     from bertsmith.inference.evaluation import evaluate_file
 
@@ -85,7 +95,10 @@ def run(args: argparse.Namespace) -> None:
         folder=source.folder,
         split=source.split,
         device=args.device,
+        report=args.report,
     )
     print(json.dumps(figures))
+    if args.report is not None:
+        print(f"report: {Path(args.report) / 'report.html'}", file=sys.stderr)
     where = " ".join([args.data, *args.overrides])
     print(f"next: bertsmith predict --model {args.model} --input {where}", file=sys.stderr)

@@ -122,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
                 f"fewer, the model's positions): {counted(truncated, 'text')}",
                 file=sys.stderr,
             )
+        print(f"report: {output / 'report.html'}", file=sys.stderr)
         print(f"next: bertsmith predict --model {output} --input FILE", file=sys.stderr)
     return status
 

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
             f"the model has room for {counted(room, 'wordpiece')} that its vocabulary lacks",
             file=sys.stderr,
         )
+    if findings := facts.get("results", {}).get("findings"):
+        print(_measured(facts["results"]["evaluation"], findings), file=sys.stderr)
     print(f"next: {_next(facts)}", file=sys.stderr)
 
 
@@ -65,6 +67,16 @@ def _sentence(facts: dict[str, Any]) -> str:
         f"{' and '.join(facts['tasks']) or 'no task yet'}"
     )
     return sentence if facts["kind"] == "model" else f"step {facts['step']:,}; {sentence}"
+
+
+def _measured(evaluation: dict[str, Any], findings: dict[str, Any]) -> str:
+    """What a model reached when it was fine-tuned."""
+    name, interval = findings["figure"], findings["interval"]
+    value = findings["figures"][name]
+    figure = "no number" if value is None else f"{value:.4f}"
+    around = f" ({interval['low']:.4f} to {interval['high']:.4f})" if interval else ""
+    where = f"{evaluation['file']} ({counted(evaluation['records'], 'record')})"
+    return f"measured on {where}: {name} {figure}{around}"
 
 
 def _next(facts: dict[str, Any]) -> str:

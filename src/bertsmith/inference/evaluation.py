@@ -10,6 +10,7 @@ from bertsmith.export.model_folder import load_model
 from bertsmith.inference.predictor import remembered_layout
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.record_evaluation import evaluate_records, record_task
+from bertsmith.training.report.writing import check_report_folder, write_evaluation_report
 
 
 def evaluate_file(
@@ -20,6 +21,7 @@ def evaluate_file(
     folder: str | Path | None = None,
     split: str | None = None,
     device: str | None = None,
+    report: str | Path | None = None,
 ) -> dict[str, float]:
     """Compute what `bertsmith evaluate` prints: the metrics of the model's task, in float32.
 
@@ -32,13 +34,18 @@ def evaluate_file(
         split: the part of such a data set; None: `dev`. The figures of MNLI's second one have
             names that begin with `mismatched_`.
         device: such as `cpu` or `cuda`; None takes a GPU where there is one.
+        report: a folder for the same report as a fine-tuning run leaves, of the first part where
+            there are two; None for none.
 
     Raises:
         CheckpointError: the folder is not a model's, or damaged.
-        ConfigError: the model's task is none that is learned from records, or no such device.
+        ConfigError: the model's task is none that is learned from records, or no such device; or
+            the folder for the report is a model's.
         DataError: the data cannot be read, or a record has no label or an unknown one.
     """
     source = RecordSource(data, layout, None if folder is None else Path(folder), split)
+    if report is not None:
+        check_report_folder(report)
     chosen = choose_device(device)
     loaded = load_model(model)
     task = record_task(loaded.model)
@@ -49,6 +56,17 @@ def evaluate_file(
         like_it = each.like(remembered_layout(task)).with_conll(task.conll_suffixes)
         records = task.labelled(like_it.read("dev"))
         encoded = task.encode(records, loaded.tokenizer, max_length=max_length)
-        figures = evaluate_records(loaded.model, encoded, chosen).figures(task)
+        evaluation = evaluate_records(loaded.model, encoded, chosen)
+        figures = evaluation.figures(task)
         found |= {f"{prefix}{name}": value for name, value in figures.items()}
+        if report is not None and not prefix:
+            write_evaluation_report(
+                report,
+                name=Path(model).resolve().name,
+                task=task,
+                model=loaded.model,
+                tokenizer=loaded.tokenizer,
+                data=each.where,
+                evaluation=evaluation,
+            )
     return found

@@ -15,6 +15,7 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
 from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
 from bertsmith.training.recipe_file import read_toml
+from bertsmith.training.report.results import read_results
 
 
 def explain(path: str | Path) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def _model(path: Path) -> dict[str, Any]:
     loaded = load_model(path)
     parameters = list(loaded.model.parameters())
     report = loaded.report
+    results = read_results(path) if path.is_dir() else None
     return {
         "tasks": [task.name for task in loaded.model.tasks],
         "num_parameters": sum(parameter.numel() for parameter in parameters),
@@ -77,7 +79,7 @@ def _model(path: Path) -> dict[str, Any]:
             "left_over": report.left_over,
         },
         "weight_lines": report.lines(),
-    }
+    } | ({} if results is None else {"results": results})
 
 
 def _vocabulary(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
 from bertsmith.tasks.task import RecordTask, ScoredRecord, Targets
+from bertsmith.tasks.verdict import Verdict
 from bertsmith.text.encoding import Encoding, room
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -175,6 +176,20 @@ class MultipleChoice(RecordTask):
         targets = self.collate([each.record.examples[0] for each in scored])
         metrics.update(rows, targets["answers"])
         return metrics.compute()
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """The right choice and the chosen one; their classes are their places, from 0."""
+        question = choice_question_of(scored.record.record)
+        answer = self.answer(scored.record, scored.scores)
+        texts = {"context": question.context, "question": question.stem}
+        place: int = scored.record.examples[0].target
+        return Verdict.of_class(
+            {name: text for name, text in texts.items() if text},
+            question.choices[place],
+            answer["text"],
+            answer["probability"],
+            classes=(str(place), str(answer["choice"])),
+        )
 
     def settings(self) -> dict[str, Any]:
         """What was given."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
-from bertsmith.data.question import has_answers, question_of, without_answers
+from bertsmith.data.question import Question, has_answers, question_of, without_answers
 from bertsmith.data.question_windows import QuestionCutter, QuestionWindows
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
@@ -30,9 +30,13 @@ from bertsmith.ops.ragged import row_indices, take_rows
 from bertsmith.tasks.answer_spans import RankedSpans, rank_spans
 from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
 from bertsmith.tasks.task import Head, RecordTask, ScoredRecord, Targets
+from bertsmith.tasks.verdict import Table, Verdict
 from bertsmith.text.tokenizer import Tokenizer
 
 _CLS = (0, 0)
+LONGEST_CONTEXT = 400
+# Of right answers, in words.
+_LENGTHS = {"no answer": 0, "1": 1, "2": 2, "3 to 5": 5, "6 to 10": 10, "11 or more": 10**9}
 
 
 class QuestionAnsweringHead(Head):
@@ -239,15 +243,10 @@ class QuestionAnswering(RecordTask):
         Where there are questions without an answer, those of each kind too; and where the task
         knows such questions, the `best_f1` and the threshold that reaches it.
         """
-        scores = self._answer_scores(scored)
-        decided = [
-            score if each.scores.chosen(self.no_answer_threshold) else score.if_unanswered()
-            for score, each in zip(scores, scored, strict=True)
-        ]
-        figures = answer_figures(decided)
+        figures = answer_figures(self._decided(scored))
         if self.has_unanswerable:
             total, threshold = best_threshold(self._with_odds(scored), "f1")
-            figures |= {"best_f1": total / len(scores), "best_f1_threshold": threshold}
+            figures |= {"best_f1": total / len(scored), "best_f1_threshold": threshold}
         return figures
 
     def tune(self, scored: Sequence[ScoredRecord]) -> None:
@@ -260,6 +259,42 @@ class QuestionAnswering(RecordTask):
             # Halfway to the next odds: rounding on another machine must not decide.
             above = min((odds for _, odds in with_odds if odds > threshold), default=threshold)
             self.no_answer_threshold = (threshold + above) / 2
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """The answers that are right and the one given; the credit is its F1."""
+        question, is_known = scored.record.source.question, bool(self.has_unanswerable)
+        golds = [answer.text for answer in question.answers]
+        answer = self.answer(scored.record, scored.scores)
+        score = score_answer(answer["answer"], golds, is_unanswerable_known=is_known)
+        confidence = answer["probability"]
+        return Verdict(
+            {"question": question.question, "context": _around(question, LONGEST_CONTEXT)},
+            " / ".join(dict.fromkeys(golds)) or "no answer",
+            answer["answer"] or "no answer",
+            error=(1 - score.f1) * (confidence or 1.0),
+            credit=score.f1,
+            confidence=confidence,
+        )
+
+    def tables(self, scored: Sequence[ScoredRecord]) -> list[Table]:
+        """Exact match and F1 by the words of the shortest right answer."""
+        scores: dict[str, list[AnswerScore]] = {}
+        for score, each in zip(self._decided(scored), scored, strict=True):
+            answers = each.record.source.question.answers
+            length = min((len(answer.text.split()) for answer in answers), default=0)
+            key = next(name for name, most in _LENGTHS.items() if length <= most)
+            scores.setdefault(key, []).append(score)
+        rows = [
+            (
+                name,
+                sum(score.exact for score in scores[name]) / len(scores[name]),
+                sum(score.f1 for score in scores[name]) / len(scores[name]),
+                len(scores[name]),
+            )
+            for name in _LENGTHS
+            if name in scores
+        ]
+        return [Table("By length of the answer", ("words", "exact match", "F1", "records"), rows)]
 
     def settings(self) -> dict[str, Any]:
         """What was given or learned."""
@@ -280,6 +315,13 @@ class QuestionAnswering(RecordTask):
         if has_unanswerable:
             self.figure = "best_f1"
 
+    def _decided(self, scored: Sequence[ScoredRecord]) -> list[AnswerScore]:
+        """How right each answer is, "no answer" where the threshold says so."""
+        return [
+            score if each.scores.chosen(self.no_answer_threshold) else score.if_unanswered()
+            for score, each in zip(self._answer_scores(scored), scored, strict=True)
+        ]
+
     def _answer_scores(self, scored: Sequence[ScoredRecord]) -> list[AnswerScore]:
         """How right the best span of each question is."""
         answers = [[a.text for a in each.record.source.question.answers] for each in scored]
@@ -297,6 +339,16 @@ class QuestionAnswering(RecordTask):
         """How right the best span of each question is, and the odds of "no answer"."""
         odds = [each.scores.no_answer_score or 0.0 for each in scored]
         return list(zip(self._answer_scores(scored), odds, strict=True))
+
+
+def _around(question: Question, most: int) -> str:
+    """So much of the passage as is to be read, from before the first answer on."""
+    starts = [answer.start for answer in question.answers or () if answer.start is not None]
+    start = max(0, min(starts, default=0) - most // 2)
+    start = min(start, max(0, len(question.context) - most))
+    end = start + most
+    before, after = "…" * (start > 0), "…" * (end < len(question.context))
+    return f"{before}{question.context[start:end]}{after}"
 
 
 def _targets(windows: QuestionWindows) -> Iterator[tuple[int, int] | None]:

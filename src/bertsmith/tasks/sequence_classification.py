@@ -18,6 +18,7 @@ from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.metrics.classification import ClassificationMetrics
+from bertsmith.metrics.confusion import LabelFigures
 from bertsmith.metrics.multi_label import MultiLabelMetrics, best_thresholds
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.class_weights import ClassWeights, resolve_class_weights
@@ -27,6 +28,7 @@ from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_binary_cross_entropy, mean_cross_entropy
 from bertsmith.tasks.sequence_task import SequenceTask
 from bertsmith.tasks.task import ScoredRecord, Targets
+from bertsmith.tasks.verdict import Table, Verdict, label_table
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
@@ -202,6 +204,34 @@ class SequenceClassification(SequenceTask):
         # The correlation is 0 where all answers are the same.
         is_constant = figures["matthews_correlation"] == 0
         return is_constant and figures["accuracy"] <= figures["majority_accuracy"] < 1
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """Gold label and answer; with `multi_label`, the error is how many labels are wrong."""
+        record = scored.record.record
+        texts, golds = self.named_texts(record), self._labels_of(record)
+        answer = self.answer(scored.record, scored.scores)
+        if not self.multi_label:
+            return Verdict.of_class(texts, golds[0], answer["label"], answer["probability"])
+        wrong = set(golds) ^ set(answer["labels"])
+        golds = [label for label in self._known_labels() if label in golds]
+        return Verdict(
+            texts,
+            ", ".join(golds) or "none",
+            ", ".join(answer["labels"]) or "none",
+            error=float(len(wrong)),
+            credit=float(not wrong),
+        )
+
+    def tables(self, scored: Sequence[ScoredRecord]) -> list[Table]:
+        """With `multi_label`, the figures of each label."""
+        if not self.multi_label:
+            return []
+        scores, targets = self.scores_and_targets(scored)
+        limits = 0.5 if self.thresholds is None else torch.tensor(self.thresholds)
+        given, gold = scores.sigmoid() > limits, targets > 0
+        counts = (each.sum(0).tolist() for each in (given & gold, given, gold))
+        each_label = zip(self._known_labels(), *counts, strict=True)
+        return [label_table([LabelFigures.of(*counted) for counted in each_label])]
 
     def settings(self) -> dict[str, Any]:
         """What was given or learned, `labels` first of all."""

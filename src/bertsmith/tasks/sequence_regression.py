@@ -23,6 +23,7 @@ from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_squared_error
 from bertsmith.tasks.sequence_task import SequenceTask
 from bertsmith.tasks.task import ScoredRecord, Targets
+from bertsmith.tasks.verdict import Verdict
 
 # A correlation that explains a twenty-fifth of the variance.
 UNRELATED = 0.2
@@ -117,6 +118,18 @@ class SequenceRegression(SequenceTask):
     def has_collapsed(self, figures: Mapping[str, float]) -> bool:
         """Whether the scores are constant, or as good as unrelated to the gold ones."""
         return figures["pearson"] < UNRELATED
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """Both scores; the error is how far they are apart."""
+        record = scored.record.record
+        gold, score = self.target_of(record), float(scored.scores)
+        return Verdict(
+            self.named_texts(record),
+            f"{gold:g}",
+            f"{score:.3g}",
+            error=abs(score - gold),
+            numbers=(gold, score),
+        )
 
 
 TASK = SequenceRegression

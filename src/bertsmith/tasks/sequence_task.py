@@ -108,6 +108,11 @@ class SequenceTask(RecordTask):
         targets = self.collate([each.record.examples[0] for each in scored])[self.target]
         return torch.stack([each.scores for each in scored]), targets
 
+    def named_texts(self, record: Record) -> dict[str, str]:
+        """The text, or both, by what a report calls them."""
+        text, pair = texts_of(record)
+        return {"text": text} if pair is None else {"first text": text, "second text": pair}
+
     def learning_pairs(self, records: Iterable[Record]) -> Iterator[Record]:
         """The same records; `pairs`, where it was not given, is known when all have been read."""
         found: set[bool] = set()

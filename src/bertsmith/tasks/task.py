@@ -9,6 +9,7 @@ Dimension key: `B` sequences.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from bertsmith.data.columns import labelled, without_label
+from bertsmith.data.columns import label_of, labelled, without_label
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.record import Record
 from bertsmith.metrics.accumulator import Accumulator
 from bertsmith.model.bert import Bert, BertOutput
+from bertsmith.tasks.verdict import Table, Verdict
 from bertsmith.text.tokenizer import Tokenizer
 
 Targets = Mapping[str, Tensor]
@@ -170,3 +172,18 @@ class RecordTask(Task):
 
     def tune(self, scored: Sequence[ScoredRecord]) -> None:
         """Set what is to be chosen on records not trained on, such as thresholds, if anything."""
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """A labelled record beside its answer; a task that says more here gets more pictures."""
+        record = scored.record.record
+        fields = self.without_label(record).fields
+        answer = self.answer(scored.record, scored.scores)
+        return Verdict(
+            {name: value for name, value in fields.items() if isinstance(value, str)},
+            gold=str(label_of(record)),
+            answer=json.dumps(answer, ensure_ascii=False),
+        )
+
+    def tables(self, scored: Sequence[ScoredRecord]) -> list[Table]:  # noqa: ARG002
+        """Figures of parts of labelled records, beside those of each class."""
+        return []

@@ -103,10 +103,10 @@ def _draw(records: Sequence[Mapping[str, Any]], panels: list[Panel], output: Pat
         len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]
     for axes, panel, height in zip(rows, panels, heights, strict=False):
-        _style(axes, panel.title)
+        style_axes(axes, panel.title)
         _label(axes, _draw_panel(axes, panel, records), LABEL_HEIGHT / (height - TITLE_HEIGHT))
     if len(rate[0]):
-        _style(rows[-1], "Learning rate")
+        style_axes(rows[-1], "Learning rate")
         _draw_rate(rows[-1], *rate)
     rows[-1].set_xlim(0, max(1, *(record["step"] for record in records)))
     rows[-1].set_xlabel("step", fontsize=SMALL, color=BASELINE)
@@ -147,7 +147,8 @@ def _draw_rate(axes: Axes, steps: Values, rates: Values) -> None:
     axes.set_yticks([0, peak], ["0", f"{peak:.2g}"])
 
 
-def _style(axes: Axes, title: str) -> None:
+def style_axes(axes: Axes, title: str) -> None:
+    """Make it look like every picture of this package."""
     axes.set_title(title, loc="left", fontsize=LARGE, fontweight="bold", color="#222222")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#999999")

@@ -31,7 +31,8 @@ from bertsmith.training.collapse import CollapseWatch
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck, RecordChecker
-from bertsmith.training.record_evaluation import evaluate_records
+from bertsmith.training.record_evaluation import RecordEvaluation, evaluate_records
+from bertsmith.training.report.writing import write_run_report
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.seeds import SeedRun, SeedsOutcome, run_seeds, run_with_restarts
 from bertsmith.training.setting_warnings import setting_warnings
@@ -242,12 +243,14 @@ def _finetune(
         stops = recipe.train.restarts > 0
         held_out = _held_out(task, held_out_records, watch, stops=stops)
     final: dict[str, float] = {}
+    kept: list[RecordEvaluation] = []
 
     def finish(model: BertForTasks) -> None:
         """Choose thresholds, and measure the kept model as `bertsmith evaluate` will."""
         if held_out_records:
             evaluation = evaluate_records(model, held_out_records, start.device)
             task.tune(evaluation.scored)
+            kept.append(evaluation)
             final.update(evaluation.figures(task))
         for prefix, records in prepared.also_measured.items():
             figures = evaluate_records(model, records, start.device).figures(task)
@@ -269,6 +272,21 @@ def _finetune(
         metric=task.figure,
         majority=outcome.figures.get(f"majority_{task.figure}"),
     )
+    if outcome.stopped_by is None:
+        measured_on = recipe.data.eval_sources().get("")
+        write_run_report(
+            recipe,
+            outcome,
+            task=task,
+            model=prepared.model,
+            tokenizer=prepared.tokenizer,
+            evaluation=kept[0] if kept else None,
+            train_file=recipe.data.train_source().where,
+            eval_file=None if measured_on is None else measured_on.where,
+            num_records=preparation.num_train,
+            num_examples=preparation.num_examples,
+            label_counts=preparation.label_counts,
+        )
     figures = final or outcome.figures
     return Finetuned(dataclasses.replace(outcome, figures=figures), preparation, task)
 
