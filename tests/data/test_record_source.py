@@ -298,6 +298,9 @@ def test_what_the_hub_does_not_have_needs_a_folder(name: str, split: str) -> Non
         ("codah", "train", 2205),
         ("codah", "dev", 261),
         ("codah", "test", 310),
+        ("wnut17", "dev", 1009),
+        ("wnut17", "test", 1287),
+        ("ud-ewt", "dev", 2001),
     ],
 )
 def test_real_files_are_found_by_name(shared_data: Path, name: str, split: str, count: int) -> None:
