@@ -30,6 +30,7 @@ from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.losses import mean_cross_entropy
 from bertsmith.tasks.tag_labels import TagLabels, learn_tags
 from bertsmith.tasks.task import RecordTask, ScoredRecord, Targets
+from bertsmith.tasks.verdict import Verdict
 from bertsmith.tasks.word_windows import Window, WordVotes, WordWindows, cut_words, joined, vote
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -239,6 +240,40 @@ class TokenClassification(RecordTask):
         tags = self._known_tags().tags
         pairs = ((tags(each.record.source.gold), tags(each.scores.labels)) for each in scored)
         return tag_figures(pairs) if self.scheme == "plain" else entity_figures(pairs)
+
+    def verdict(self, scored: ScoredRecord) -> Verdict:
+        """True and found entities; the error is how many are in one of the two alone.
+
+        Of plain tags the words that have a wrong one.
+        """
+        sentence = tagged_sentence(scored.record.record)
+        text, places = sentence.joined()
+        tags = self._known_tags().tags
+        gold, given = tags(scored.record.source.gold), tags(scored.scores.labels)
+        if self.scheme == "plain":
+            triples = zip(sentence.words, gold, given, strict=True)
+            wrong = [triple for triple in triples if triple[1] != triple[2]]
+            return Verdict(
+                {"text": text},
+                "; ".join(f"{word}: {tag}" for word, tag, _ in wrong) or "the same",
+                "; ".join(f"{word}: {tag}" for word, _, tag in wrong) or "the same",
+                error=float(len(wrong)),
+                credit=1 - len(wrong) / len(gold),
+            )
+        true, found = entities_of(gold), entities_of(given)
+        listed = (
+            "; ".join(f"{kind}: {text[places[a][0] : places[b - 1][1]]}" for kind, a, b in entities)
+            for entities in (true, found)
+        )
+        gold_text, given_text = (each or "no entity" for each in listed)
+        num_right, total = len({*true} & {*found}), len(true) + len(found)
+        return Verdict(
+            {"text": text},
+            gold_text,
+            given_text,
+            error=float(total - 2 * num_right),
+            credit=2 * num_right / total if total else 1.0,
+        )
 
     def settings(self) -> dict[str, Any]:
         """What was given or learned, `labels` first of all."""
