@@ -24,6 +24,7 @@ def recipe(job: dict[str, Any], seed: int) -> FinetuneRecipe:
         "device": job["device"],
         "eval_every_steps": 10**9,  # once, at the end
         "checkpoint_every_steps": 10**9,
+        "report": False,  # a Trainer draws none
         "num_threads": job["threads"],
         "precision": job["precision"],
     }

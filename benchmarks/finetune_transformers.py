@@ -25,6 +25,9 @@ from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
+from bertsmith.metrics.squad import score_answer
+from bertsmith.metrics.tagging import entity_figures
+
 Rows = list[dict[str, Any]]
 DOC_STRIDE = 128  # their overlap of windows
 MAX_ANSWER = 30
@@ -129,8 +132,6 @@ class TokenTask:
             tags = [self.labels[index] for index in chosen]
             predicted.append(tags + ["O"] * (len(row["tags"]) - len(tags)))
             gold.append(row["tags"])
-        from bertsmith.metrics.tagging import entity_figures
-
         return entity_figures(zip(gold, predicted, strict=True))["f1"]
 
 
@@ -217,8 +218,6 @@ class AnswerTask:
                         text = rows[row]["context"][spans[start][0] : spans[end][1]]
                         best[row] = score, text
         golds = [[answer["text"] for answer in row["answers"]] for row in rows]
-        from bertsmith.metrics.squad import score_answer
-
         scores = [score_answer(best.get(i, (0, ""))[1], gold).f1 for i, gold in enumerate(golds)]
         return float(np.mean(scores))
 

@@ -187,3 +187,9 @@ def test_a_run_is_not_resumed_in_another_mode(finished: Finished, start: Path) -
     ):
         with pytest.raises(ConfigError, match=f"{name} is .* and the run to resume was"):
             finetune(other, resume=True)
+
+
+def test_nothing_of_the_encoder_can_be_frozen_or_begun_anew_beside_it(start: Path) -> None:
+    values = features_recipe(start, start / "refused").to_dict()
+    with pytest.raises(ConfigError, match="leaves the whole encoder as it is; remove them"):
+        FinetuneRecipe.from_dict(values | {"model": values["model"] | {"reinit_layers": 1}})

@@ -272,7 +272,7 @@ def _finetune(
         metric=task.figure,
         majority=outcome.figures.get(f"majority_{task.figure}"),
     )
-    if outcome.stopped_by is None:
+    if outcome.stopped_by is None and recipe.train.report:
         measured_on = recipe.data.eval_sources().get("")
         write_run_report(
             recipe,

@@ -276,6 +276,8 @@ class FinetuneTraining(TrainSettings):
     """Read where neither `steps` nor `budget_minutes` is set."""
     cuda_graphs: bool = True
     """On a GPU, launch a step's kernels all at once; without it small models wait for the CPU."""
+    report: bool = True
+    """Leave a model card, report.html and results.json beside the model; it takes some seconds."""
     batch_size: Count = 32
     """Records, or windows of long ones, in a microbatch."""
     restarts: Index = 3
@@ -405,6 +407,14 @@ class FinetuneRecipe(Recipe):
         if self.mode == "finetune" and self.features != FeaturesSettings():
             raise ConfigError(
                 "features has settings that mode = 'finetune' does not read; set mode = 'features'"
+            )
+        model = self.model
+        if self.mode == "features" and (
+            model.freeze_embeddings or model.freeze_layers or model.reinit_layers
+        ):
+            raise ConfigError(
+                "model.freeze_embeddings, model.freeze_layers and model.reinit_layers are for "
+                "fine-tuning, and mode = 'features' leaves the whole encoder as it is; remove them"
             )
         if self.mode == "features" and self.optimizer.name == "muon":
             raise ConfigError(

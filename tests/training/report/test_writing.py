@@ -106,6 +106,12 @@ def test_without_an_evaluation_file_there_are_curves_and_no_claims(start: Path) 
     assert "model-index" not in (run / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_run_that_wants_none_leaves_none(start: Path) -> None:
+    finetune(recipe(start, train={"report": False}))
+    assert not (REPORT | PICTURES) & names(start / "run")
+    assert "model.safetensors" in names(start / "run")
+
+
 def test_a_stopped_run_leaves_none_and_the_resumed_one_does(
     start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def model_results(
         "findings": findings and findings.to_dict(),
         "training": training,
         "versions": {
-            "bertsmith": version("bertsmith"),
+            "bertsmith": _own_version(),
             "torch": str(torch.__version__),
             "python": platform.python_version(),
         },
@@ -185,3 +185,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _own_version() -> str:
+    try:
+        return version("bertsmith")
+    except PackageNotFoundError:  # a source tree on the path
+        return "not installed"
