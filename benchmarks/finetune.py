@@ -7,8 +7,8 @@ TASKS is a folder with sst2/, cola/, mrpc/, rte/, stsb/, wnut17-ner/, codah/ and
 published formats; MODEL a folder that both open. Each system runs all seeds of a task in a process
 of its own, one process after another, on the same records, batches, epochs, rates and decay. A
 run's time is from the records in a file to the final figure, imports left out; for ours with the
-model's loading, for the Trainer without. The Trainer pads each batch to its longest sequence, as its
-examples can be told to; their default, padding to max_seqlen, is slower.
+model's loading, for the Trainer without. The Trainer pads each batch to its longest sequence, as
+its examples can be told to; their default, padding to max_seqlen, is slower.
 """
 
 from __future__ import annotations
