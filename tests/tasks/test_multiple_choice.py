@@ -106,6 +106,7 @@ def test_a_batch_holds_questions_of_different_numbers_of_choices(tokenizer: Toke
     examples = [record.examples[0] for record in encoded]
     targets = task.collate(examples)
     assert targets["answers"].tolist() == [0, -100]
+    assert [record.num_wordpieces for record in encoded] == [5, 5]  # of a choice, not of all
     assert targets["choice_indices"].tolist() == [[0, 1, -1], [2, 3, 4]]
     rows = task.rows(torch.arange(5.0), targets)
     assert rows.tolist() == [[0.0, 1.0, NO_SCORE], [2.0, 3.0, 4.0]]

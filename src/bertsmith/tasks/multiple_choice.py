@@ -121,6 +121,7 @@ class MultipleChoice(RecordTask):
         for record in records:
             question = choice_question_of(record)
             target = answer_of(record, question.choices)
+            length, windows = self._windows(question, tokenizer, max_length)
             examples = (
                 Example(
                     array("i", chain.from_iterable(each.ids for each in window)),
@@ -128,9 +129,9 @@ class MultipleChoice(RecordTask):
                     target,
                     tuple(map(len, window)),
                 )
-                for window in self._windows(question, tokenizer, max_length)
+                for window in windows
             )
-            yield EncodedRecord(record, tuple(examples), source=question.choices)
+            yield EncodedRecord(record, tuple(examples), question.choices, length)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """`answers` (Q,) and `choice_indices` (Q, K)."""
@@ -199,19 +200,23 @@ class MultipleChoice(RecordTask):
 
     def _windows(
         self, question: ChoiceQuestion, tokenizer: Tokenizer, max_length: int
-    ) -> list[list[Encoding]]:
-        """For each window of the context, or for the whole, the sequences of all choices."""
+    ) -> tuple[int, list[list[Encoding]]]:
+        """The length of the longest choice as it stands, and the sequences of all choices.
+
+        These for each window of the context, or for the whole.
+        """
         long_text, context = self.long_text, question.context
         whole = [tokenizer.encode(context, each) for each in question.continuations]
-        if max(map(len, whole)) <= max_length:
-            return [whole]
+        longest = max(map(len, whole))
+        if longest <= max_length:
+            return longest, [whole]
         if long_text.rule != "windows":
             self.num_truncated += 1
             cut = (
                 long_text.encode(tokenizer, context, each, max_length)[0]
                 for each in question.continuations
             )
-            return [list(chain.from_iterable(cut))]
+            return longest, [list(chain.from_iterable(cut))]
         # All choices are compared in the same windows, as wide as the longest choice leaves them.
         space = room(max_length, 2)
         lengths = [sum(each.segment_ids) - 1 for each in whole]
@@ -231,7 +236,7 @@ class MultipleChoice(RecordTask):
             )
             for each, spare in zip(question.continuations, unused, strict=True)
         )
-        return [list(window) for window in zip(*windows, strict=True)]
+        return longest, [list(window) for window in zip(*windows, strict=True)]
 
 
 TASK = MultipleChoice
