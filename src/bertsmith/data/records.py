@@ -178,6 +178,7 @@ def _csv_rows(lines: Lines, name: str) -> Rows:
         read = line[0]
         return line[1]
 
+    csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit is 128 KiB, less than a long text
     reader = csv.reader(map(text, lines), strict=True)
     while True:
         start = read + 1
