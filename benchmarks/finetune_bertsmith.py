@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import finetune
-from bertsmith.training.recipe import FinetuneRecipe
 
 
 def recipe(job: dict[str, Any], seed: int) -> FinetuneRecipe:

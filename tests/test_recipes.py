@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe_file import read_toml
 
 FOLDER = Path(__file__).parents[1] / "recipes"

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from bertsmith.text.extension import choose_words, extend_vocabulary
     from bertsmith.text.tokenizer import Tokenizer
     from bertsmith.text.trainer import train_vocabulary
+    from bertsmith.training.finetune_recipe import FinetuneRecipe
     from bertsmith.training.finetuning import finetune
     from bertsmith.training.finetuning_check import check_finetuning
     from bertsmith.training.overfit import overfit_one_batch
+    from bertsmith.training.pretrain_recipe import PretrainRecipe
     from bertsmith.training.pretraining import pretrain
-    from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
 
 _HOMES = {
     "Batch": "batch",
@@ -36,9 +37,9 @@ _HOMES = {
     "ConfigError": "errors",
     "DataError": "errors",
     "Embedder": "inference.embedder",
-    "FinetuneRecipe": "training.recipe",
+    "FinetuneRecipe": "training.finetune_recipe",
     "Predictor": "inference.predictor",
-    "PretrainRecipe": "training.recipe",
+    "PretrainRecipe": "training.pretrain_recipe",
     "TokenizedCorpus": "data.shards",
     "Tokenizer": "text.tokenizer",
     "attention_maps": "inference.features",

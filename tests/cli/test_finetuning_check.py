@@ -42,7 +42,10 @@ def test_a_dry_run_ends_with_the_command_of_the_run(
     assert said[-4] == "plan: 8 steps; an epoch is 2 batches of up to 2 and 18 wordpieces"
     assert said[-3] == "plan: learning rate up to 5e-05, reached by a warm-up of 1 step"
     assert said[-2].startswith("plan: fp32 on cpu; ")
-    assert any(line.startswith("warning: 4 records for 2 labels are few") for line in said)
+    assert any(
+        line.startswith("warning: there are few training records (4) for the labels (2)")
+        for line in said
+    )
     following = said[-1].removeprefix("next: bertsmith ")
     assert main(shlex.split(following)) == 0
     captured = capsys.readouterr()

@@ -64,7 +64,6 @@ def test_texts_that_are_cut_are_counted(classifier: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("contents", "settings", "message"),
     [
-        ("text,label\na,1\nb\n", [], "a.csv:3: the row has 1 column and the first row 2 columns"),
         ("kind,body\na,b\n", [], "a.csv:1: none of the columns (1: 'kind', 2: 'body') is known"),
         ("text\na\n", ["data.txt=1"], "data.txt is not a setting; did you mean data.text?"),
         ("text\na\n", ["task.text=1"], "task is not a section of settings here; the only one is"),
@@ -90,6 +89,17 @@ def test_bad_input_is_one_sentence_and_nothing_else(
     assert captured.err.startswith("bertsmith: ")
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_what_comes_before_bad_input_is_answered(
+    classifier: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\ngood,1\nbad,0\ngood\nbad,0\n")
+    assert main(["predict", "--model", str(classifier), "--input", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert len([json.loads(line) for line in captured.out.splitlines()]) == 2
+    assert "a.csv:4: the row has 1 column and the first row 2 columns; each" in captured.err
 
 
 def test_a_folder_without_model_is_one_sentence(tmp_path: Path, capsys: Capture) -> None:

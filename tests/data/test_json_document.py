@@ -59,6 +59,13 @@ def test_one_object_with_data_is_squads_form(tmp_path: Path, indent: int | None)
         assert record.location.endswith("a.json: question q1")
 
 
+def test_a_document_that_is_cut_off_is_no_record(tmp_path: Path) -> None:
+    whole = json.dumps({"version": "1.1", **SQUAD})
+    for contents in (whole[: len(whole) // 2], json.dumps(SQUAD)[:-1]):
+        with pytest.raises(DataError, match=r"a\.json"):
+            read(tmp_path, contents)
+
+
 def test_compressed_and_from_standard_input_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,8 @@ from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
 from bertsmith.inference.squad_files import SquadFiles, score_predictions
 from bertsmith.tasks.question_answering import QuestionAnswering
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, finetune
-from bertsmith.training.recipe import FinetuneRecipe
 
 
 def run(folder: Path, unanswerable: float, **task: Any) -> Finetuned:

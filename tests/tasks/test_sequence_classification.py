@@ -285,6 +285,22 @@ def test_a_task_of_both_takes_both(tokenizer: Tokenizer) -> None:
     assert len(list(task.encode(records([*PAIRS, *SINGLES]), tokenizer, max_length=16))) > 8
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": " "}, r"^train\.jsonl:1: the text is empty; write one or drop the record"),
+        ({"text": "a", "pair": ""}, r"^train\.jsonl:1: the second text is empty"),
+    ],
+)
+def test_nothing_is_learned_from_an_empty_text(
+    tokenizer: Tokenizer, row: dict[str, str], message: str
+) -> None:
+    task = SequenceClassification(labels=["x", "y"])
+    assert len(list(task.encode(records([row]), tokenizer, max_length=8))) == 1
+    with pytest.raises(DataError, match=message):
+        list(task.encode(records([row | {"label": "x"}]), tokenizer, max_length=8))
+
+
 def test_a_record_of_another_label_is_refused_where_it_stands(tokenizer: Tokenizer) -> None:
     task = SequenceClassification(labels=["x", "y"])
     data = records([{"text": "a", "label": "x"}, {"text": "a", "label": "z"}])
@@ -325,6 +341,17 @@ def test_real_labels_are_learned(
     assert SequenceClassification().learn_labels(read_records(path, layout=Layout(**layout))) == (
         counts
     )
+
+
+def test_several_labels_in_a_cell_are_not_taken_for_one() -> None:
+    rows = [{"text": "a", "label": label} for label in ("a;b", "a", "c")]
+    with pytest.raises(DataError, match=r"'a;b' seems to be several; say task.label_separator=';'"):
+        SequenceClassification(multi_label=True).learn_labels(records(rows))
+    for task in (
+        SequenceClassification(multi_label=True, labels=["a;b", "a", "c"]),
+        SequenceClassification(),
+    ):
+        assert task.learn_labels(records(rows)) == {"a;b": 1, "a": 1, "c": 1}
 
 
 def test_scores_are_not_taken_for_labels(shared_data: Path) -> None:

@@ -15,7 +15,7 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.next_sentence import NextSentence
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 
 MOODS = {"good": ["good", "fine", "great"], "bad": ["bad", "poor", "dull"]}
 THINGS = ["film", "book", "song", "play"]

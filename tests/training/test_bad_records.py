@@ -46,6 +46,12 @@ def test_labels_that_the_task_does_not_know(tmp_path: Path) -> None:
     assert bad.lines()[-1] == "and 10 more like these"
 
 
+def test_a_file_that_is_not_there_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(DataError, match=r"a\.jsonl does not exist"):
+        BadRecords().learn_labels(SequenceClassification(), lambda: read_records(path))
+
+
 def test_good_records_are_read_once(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("text\tscore\na\t1\nb\t2\n")

@@ -22,8 +22,8 @@ from bertsmith.inference.embedder import Embedder
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
 from bertsmith.model.feature_encoder import FeaturesConfig
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, finetune
-from bertsmith.training.recipe import FinetuneRecipe
 
 LAYERS = {"layers": ["embeddings", -1], "lstm_hidden_size": 24}
 

@@ -18,9 +18,9 @@ from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataE
 from bertsmith.export.model_folder import load_model
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, Preparation, finetune
 from bertsmith.training.metrics_file import read_metrics
-from bertsmith.training.recipe import FinetuneRecipe
 
 FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")
 
@@ -66,9 +66,11 @@ def test_the_best_model_is_the_one_that_is_left(finished: Finished, start: Path)
     finetuned, settings, _ = finished
     output, state = settings.train.output, finetuned.outcome.state
     lines = read_metrics(output / "metrics.jsonl")
-    evaluations = {line["step"]: line["accuracy"] for line in lines if line["split"] == "eval"}
-    # All words are told apart long before the end, and of equals the first is kept.
-    assert state.best_step == max(evaluations, key=lambda step: (evaluations[step], -step))
+    evaluations = {
+        line["step"]: (line["accuracy"], -line["loss"]) for line in lines if line["split"] == "eval"
+    }
+    # All words are told apart long before the end; of equals the one with the lower loss is kept.
+    assert state.best_step == max(evaluations, key=lambda step: evaluations[step])
     assert state.best_step < state.step
     saved, best, last = (
         load_file(folder / "model.safetensors")
@@ -261,3 +263,8 @@ def test_a_folder_with_a_run_is_not_overwritten_nor_resumed_with_other_labels(
     other = recipe(start, start / "finished", task={"labels": ["good", "bad"]})
     with pytest.raises(ConfigError, match=r"task is .* and the run to resume was started with"):
         finetune(other, resume=True)
+    shorter = recipe(start, start / "finished", train={"steps": 59})
+    with pytest.raises(
+        ConfigError, match="has done 60 steps already and is to end after 59; raise"
+    ):
+        finetune(shorter, resume=True)

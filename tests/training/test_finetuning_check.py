@@ -15,9 +15,9 @@ from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Preparation, finetune
 from bertsmith.training.finetuning_check import check_finetuning
-from bertsmith.training.recipe import FinetuneRecipe
 
 WORDS = ["good", "bad", "fine", "poor", "film", "a"]
 ROWS = [f"a {word} film {'a ' * i}\t{word in ('good', 'fine')}" for i, word in enumerate(WORDS[:4])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import finetune
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.record_evaluation import record_task
 
 
@@ -87,6 +88,8 @@ def test_mnlis_second_dev_set_is_measured_too(start: Path, tmp_path: Path) -> No
     figures = finetuned.outcome.figures
     assert figures["mismatched_accuracy"] == figures["accuracy"]  # the folder has the same texts
     assert list(finetuned.preparation.label_counts) == ["contradiction", "entailment", "neutral"]
+    results = json.loads((tmp_path / "run" / "results.json").read_bytes())
+    assert results["findings"]["figures"]["mismatched_accuracy"] == figures["accuracy"]
     alone = evaluate_file(
         tmp_path / "run", "glue:mnli", folder=start / "glue", split="dev_mismatched"
     )

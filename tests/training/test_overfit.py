@@ -16,8 +16,8 @@ from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.overfit import MAX_STEPS, Overfit, overfit_one_batch
-from bertsmith.training.recipe import FinetuneRecipe
 
 WORDS = [f"w{i}" for i in range(20)]
 CLASSES = [f"{word}\t{'xyz'[i % 3]}" for i, word in enumerate(WORDS)]

@@ -24,8 +24,8 @@ from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import Vocabulary
 from bertsmith.training.metrics_file import read_metrics
+from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.pretraining import Pretrained, pretrain, unigram_entropy
-from bertsmith.training.recipe import PretrainRecipe
 from bertsmith.training.run import start_run
 
 FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")

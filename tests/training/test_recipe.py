@@ -9,7 +9,9 @@ import pytest
 
 from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
-from bertsmith.training.recipe import FinetuneRecipe, ModelSettings, PretrainRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.pretrain_recipe import PretrainRecipe
+from bertsmith.training.recipe import ModelSettings
 from bertsmith.training.settings import Settings, hints
 
 PRETRAIN: dict[str, Any] = {"data": {"train": "shards"}, "train": {"output": "run", "steps": 10}}

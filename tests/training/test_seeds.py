@@ -21,8 +21,8 @@ from bertsmith.errors import CheckpointError, ConfigError, DataError
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.checkpoint import TrainingState
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, finetune, finetune_seeds
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.seeds import (
     SeedRun,
     SeedsOutcome,
@@ -60,7 +60,9 @@ class Runs:
             problem = end if isinstance(end, str) else None
             accuracy = 0.5 if problem else end
         state = TrainingState(step=10, best_step=5, tokens=7, elapsed_seconds=1.5)
-        outcome = Outcome(state, {"accuracy": accuracy}, stopped_by, problem=problem)
+        outcome = Outcome(
+            state, {"accuracy": accuracy, "loss": 1 - accuracy}, stopped_by, problem=problem
+        )
         unused: Any = None
         task: Any = SimpleNamespace(figure="accuracy")
         return Finetuned(outcome, preparation=unused, task=task)
@@ -217,7 +219,7 @@ def test_a_single_run_that_fails_begins_again(tmp_path: Path) -> None:
     assert runs.done == [(1, False, 3), (2, True, 2), (3, True, 1)]
     assert [run.seed for run in failed] == [1, 2]
     # It is the best although its figure is not: the others have learned nothing.
-    assert finetuned.outcome.figures == {"accuracy": 0.4}
+    assert finetuned.outcome.figures["accuracy"] == 0.4
     assert (tmp_path / "out" / "config.json").read_text() == "3"
     assert not (tmp_path / "out" / "checkpoints").exists()
     contents = recorded(tmp_path)

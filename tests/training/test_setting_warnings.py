@@ -8,7 +8,7 @@ import pytest
 
 from bertsmith.config import BertConfig
 from bertsmith.tasks.sequence_classification import SequenceClassification
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.record_check import FileCheck, Lengths, RecordCheck, Twins
 from bertsmith.training.setting_warnings import setting_warnings
 
@@ -21,12 +21,13 @@ def warn(
     per_label: int = 100,
     num_cut: int = 0,
     max_length: int = 128,
+    max_seqlen: int = 128,
 ) -> list[str]:
     recipe = FinetuneRecipe.from_dict(
         {
             "task": {"name": "sequence_classification"},
             "model": {"init": "model"},
-            "data": {"train": "train.tsv"},
+            "data": {"train": "train.tsv", "max_seqlen": max_seqlen},
             "train": {"output": "run", "batch_size": batch_size},
             "optimizer": {"learning_rate": rate},
         }
@@ -64,7 +65,10 @@ def test_nothing_is_said_of_what_is_usual(usual: Any) -> None:
     ("unusual", "message"),
     [
         ({"rate": 2e-4}, "optimizer.learning_rate (0.0002) is high for a model with a hidden_size"),
-        ({"per_label": 9, "batch_size": 4}, "18 records for 2 labels are few"),
+        (
+            {"per_label": 9, "batch_size": 4},
+            "there are few training records (18) for the labels (2)",
+        ),
         ({"per_label": 15}, "a step takes 32 records and there are 30; lower train.batch_size"),
         (
             {"num_cut": 60},
@@ -75,6 +79,7 @@ def test_nothing_is_said_of_what_is_usual(usual: Any) -> None:
             {"num_cut": 60, "max_length": 512},
             "30% of the training records lose text at 512 wordpieces; read them in windows",
         ),
+        ({"max_seqlen": 600}, "data.max_seqlen (600) is more than the model's positions (512)"),
     ],
 )
 def test_what_goes_wrong_is_named(unusual: Any, message: str) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.settings import Count, Settings, dotted_names
-from bertsmith.training.settings_help import SettingHelp, describe
+from bertsmith.training.settings_help import SettingHelp, describe, describe_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,30 @@ def test_each_setting_has_its_values_its_default_and_its_text() -> None:
         SettingHelp("right.flame", "a whole number of at least 1", None, "How high."),
         SettingHelp("spices", "a list of texts in quotes", '["salt", "pepper"]', ""),
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "multiple_choice",
+        "question_answering",
+        "sequence_classification",
+        "sequence_regression",
+        "token_classification",
+    ],
+)
+def test_every_setting_of_a_task_is_described(name: str) -> None:
+    settings = {setting.name: setting for setting in describe_task(name)}
+    assert all(setting.values and setting.text for setting in settings.values()), settings
+
+
+def test_what_tasks_share_is_described_for_each() -> None:
+    for name in ("sequence_classification", "sequence_regression", "multiple_choice"):
+        settings = {setting.name: setting for setting in describe_task(name)}
+        long_text = settings["task.long_text"]
+        assert long_text.default == '"head"'
+        assert long_text.values == "one of head, tail, head_tail, windows"
+        assert "quarter" in long_text.text
 
 
 @pytest.mark.parametrize("recipe", [FinetuneRecipe, PretrainRecipe])

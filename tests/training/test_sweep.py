@@ -18,8 +18,8 @@ from bertsmith.errors import ConfigError, DataError
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.training import sweep as module
 from bertsmith.training.checkpoint import TrainingState
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.recipe_file import read_toml
 from bertsmith.training.search_space import Range, space_of
 from bertsmith.training.sweep import Sweep, Trial
@@ -47,7 +47,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[FinetuneRecipe]:
             (output / "stopped").touch()
             return finetuned({}, signal.SIGTERM)
         (output / "config.json").write_text(str(rate))
-        return finetuned({"accuracy": min(rate / 1e-4, 1e-4 / rate)})
+        return finetuned({"accuracy": min(rate / 1e-4, 1e-4 / rate), "loss": 0.5})
 
     def finetuned(figures: dict[str, float], stopped_by: Any = None) -> Finetuned:
         state = TrainingState(step=4, best_step=2)
@@ -77,7 +77,7 @@ def test_every_combination_is_tried_and_the_best_is_left(
     assert [recipe.train.output.name for recipe in ran][:2] == ["trial-001", "trial-002"]
     assert outcome.trials == ended
     assert outcome.best is not None
-    assert (outcome.best.number, outcome.best.figures) == (3, {"accuracy": 1.0})
+    assert (outcome.best.number, outcome.best.figures) == (3, {"accuracy": 1.0, "loss": 0.5})
     output = tmp_path / "out"
     assert (output / "config.json").read_text() == "0.0001"
     assert FinetuneRecipe.load(output / "recipe.toml") == sweep(tmp_path).recipe

@@ -25,7 +25,7 @@ from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.optimizer import OptimizerSettings
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings
-from bertsmith.training.trainer import Trainer
+from bertsmith.training.trainer import HeldOut, Trainer
 
 PIECES = [*SPECIAL_TOKENS, *(f"w{i}" for i in range(15))]
 CONFIG = BertConfig(
@@ -71,7 +71,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def make(
         *, steps: int = 1, period: int = 1, max_grad_norm: float = 1e9, dropout: float = 0.0,
-        scale: float = 1.0, every: int = 1, **train: Any,
+        scale: float = 1.0, every: int = 1, held_out: HeldOut | None = None, **train: Any,
     ) -> Trainer:  # fmt: skip
         folder = tmp_path / str(len(logs))
         folder.mkdir()
@@ -82,7 +82,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             Scaled(config, scale),
             Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True),
             Source(period),
-            held_out=None,
+            held_out=held_out,
             settings=TrainSettings(output=folder, **{"precision": "fp32"} | train),
             steps=steps,
             optimizer=OptimizerSettings(learning_rate=1e-3, max_grad_norm=max_grad_norm),
@@ -221,3 +221,23 @@ def test_a_run_ends_with_one_checkpoint_of_its_last_step(make: Make) -> None:
     assert trainer.checkpoints.steps() == [4]
     assert trainer.state.step == 4
     assert trainer.state.tokens == 4 * 80
+
+
+def test_of_equally_good_models_the_surest_is_kept_and_patience_counts_the_figure(
+    make: Make,
+) -> None:
+    figures = [(0.5, 0.9), (0.8, 0.7), (0.8, 0.6), (0.8, 0.65), (0.9, 9.0)]
+    measured = iter([{"accuracy": accuracy, "loss": loss} for accuracy, loss in figures])
+    held_out = HeldOut(lambda *_: next(measured), "accuracy", higher_is_better=True)
+    state = make(steps=5, held_out=held_out, eval_every_steps=1, early_stopping_patience=2).state
+    assert (state.step, state.best_step) == (4, 3)
+    assert state.best_figures == {"accuracy": 0.8, "loss": 0.6}
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_deciding_figure_counts_before_the_loss(higher_is_better: bool) -> None:
+    held_out = HeldOut(lambda *_: {}, "figure", higher_is_better=higher_is_better)
+    better, worse = (1.0, 0.0) if higher_is_better else (0.0, 1.0)
+    order = [(worse, 0.1), (better, 0.9), (better, 0.8)]
+    ranks = [held_out.rank({"figure": figure, "loss": loss}) for figure, loss in order]
+    assert ranks == sorted(ranks)

@@ -12,7 +12,7 @@ from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.export.load_report import LoadReport
 from bertsmith.model.bert import Bert
-from bertsmith.training.recipe import FinetuneModel
+from bertsmith.training.finetune_recipe import FinetuneModel
 from bertsmith.training.transfer import set_up_encoder
 
 LAYERS = 3

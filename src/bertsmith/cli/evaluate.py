@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
             null_odds=args.null_odds,
             null_threshold=args.null_threshold,
             layout=source.layout,
+            folder=source.folder,
+            split=source.split,
         )
         print(json.dumps(figures))
         print(

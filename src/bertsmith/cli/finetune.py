@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bertsmith.cli.settings_option import add_settings_option
 
 if TYPE_CHECKING:
+    from bertsmith.training.finetune_recipe import FinetuneRecipe
     from bertsmith.training.finetuning import Preparation
-    from bertsmith.training.recipe import FinetuneRecipe
     from bertsmith.training.seeds import SeedRun
 
 HELP = "fine-tune a BERT on records of your own"
@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
     from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
     from bertsmith.cli.wording import counted
     from bertsmith.errors import ConfigError
+    from bertsmith.training.finetune_recipe import FinetuneRecipe
     from bertsmith.training.finetuning import finetune
-    from bertsmith.training.recipe import FinetuneRecipe
 
     if args.seeds < 1:
         raise ConfigError(f"--seeds ({args.seeds}) must be at least 1")
@@ -122,7 +122,16 @@ def run(args: argparse.Namespace) -> int:
                 f"fewer, the model's positions): {counted(truncated, 'text')}",
                 file=sys.stderr,
             )
-        print(f"report: {output / 'report.html'}", file=sys.stderr)
+        if finetuned.preparation.num_eval:
+            print(
+                "measured: the kept model in float32, as `bertsmith evaluate` does; the figures "
+                "while training are in the precision of training",
+                file=sys.stderr,
+            )
+        if finetuned.tuned:
+            print(f"chosen on the evaluation file: {finetuned.tuned}", file=sys.stderr)
+        if recipe.train.report:
+            print(f"report: {output / 'report.html'}", file=sys.stderr)
         print(f"next: bertsmith predict --model {output} --input FILE", file=sys.stderr)
     return status
 

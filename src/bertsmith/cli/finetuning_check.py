@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from bertsmith.cli.wording import counted
 
 if TYPE_CHECKING:
+    from bertsmith.training.finetune_recipe import FinetuneRecipe
     from bertsmith.training.finetuning import Preparation
     from bertsmith.training.finetuning_check import Plan
     from bertsmith.training.overfit import Overfit
-    from bertsmith.training.recipe import FinetuneRecipe
 
 
 def dry_run(

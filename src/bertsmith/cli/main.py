@@ -103,8 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
         print(f"bertsmith: {verb!r} is not a verb; {hint}", file=sys.stderr)
         return 2
-    args = parse(build_parser(verb), arguments)
     try:
+        args = parse(build_parser(verb), arguments)
         with _exit_at_sigterm():
             status: int | None = args.run(args)
         if sys.stdout is not None:

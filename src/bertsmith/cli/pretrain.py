@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pre-train and say where the model is."""
     from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
+    from bertsmith.training.pretrain_recipe import PretrainRecipe
     from bertsmith.training.pretraining import pretrain
-    from bertsmith.training.recipe import PretrainRecipe
 
     recipe = PretrainRecipe.load(args.recipe, args.overrides)
     output = recipe.train.output

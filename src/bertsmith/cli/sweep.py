@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the trials and say which is the best."""
     from bertsmith.cli.several_runs import ShownOnce, say_trial, sweep_summary
-    from bertsmith.training.recipe import FinetuneRecipe
+    from bertsmith.training.finetune_recipe import FinetuneRecipe
     from bertsmith.training.search_space import points, with_point
     from bertsmith.training.sweep import GRID, Sweep
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _values_and_space(args: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     """The settings that all trials share, and those that they differ in."""
-    from bertsmith.training.recipe import with_task
+    from bertsmith.training.finetune_recipe import with_task
     from bertsmith.training.recipe_file import read_toml
     from bertsmith.training.search_space import PAPER_GRID, space_of, split_overrides
 

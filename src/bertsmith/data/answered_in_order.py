@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from bertsmith.data.example import Example
-from bertsmith.errors import ConfigError
+from bertsmith.errors import BertsmithError, ConfigError
 
 # Examples are sorted by length within this many batches: enough that those of a batch are about
 # equally long, and little enough to hold and to wait for.
@@ -22,6 +22,8 @@ def answered_in_order(
 ) -> Iterator[Answer]:
     """An answer for each example, in order, while they are being read; memory is bounded.
 
+    Where an example cannot be had the answers to those before it are given before its error.
+
     Args:
         examples: read a window of batches ahead.
         answer: computes a batch of them.
@@ -32,13 +34,23 @@ def answered_in_order(
     """
     if batch_tokens < 1:
         raise ConfigError(f"batch_tokens ({batch_tokens}) must be at least 1")
-    for window in _grouped(examples, WINDOW_BATCHES * batch_tokens):
+    errors: list[BertsmithError] = []
+    for window in _grouped(_until_error(examples, errors), WINDOW_BATCHES * batch_tokens):
         order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
         answers: list[Answer] = []
         for batch in _grouped((window[place] for place in order), batch_tokens):
             answers += answer(batch)
         places = dict(zip(order, answers, strict=True))
         yield from (places[place] for place in range(len(window)))
+    if errors:
+        raise errors[0]
+
+
+def _until_error(examples: Iterable[Example], errors: list[BertsmithError]) -> Iterator[Example]:
+    try:
+        yield from examples
+    except BertsmithError as error:
+        errors.append(error)
 
 
 def _grouped(examples: Iterable[Example], max_tokens: int) -> Iterator[list[Example]]:

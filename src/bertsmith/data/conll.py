@@ -42,12 +42,14 @@ class _Break(Enum):
 
 
 Lines = Iterator[tuple[int, str]]
-Rows = Iterator[tuple[int, list[str] | _Break]]
+Rows = Iterator[tuple[int, list[str] | _Break | DataError]]
+# An error stands for a sentence that cannot be read where the next one can.
+Sentences = Iterator["SentenceRecord | DataError"]
 Columns = tuple[int, int | None]
 """Where the word and its tag are, from 0; None: the file has no tags."""
 
 
-def read_conll(lines: Lines, name: str, layout: Layout) -> Iterator[SentenceRecord]:
+def read_conll(lines: Lines, name: str, layout: Layout) -> Sentences:
     """Stream the sentences of a file of columns.
 
     Args:
@@ -70,7 +72,7 @@ def read_conll(lines: Lines, name: str, layout: Layout) -> Iterator[SentenceReco
     return _sentences(_conll_rows(lines, name), name, columns, may_hold_blanks=False)
 
 
-def read_conllu(lines: Lines, name: str, layout: Layout) -> Iterator[SentenceRecord]:
+def read_conllu(lines: Lines, name: str, layout: Layout) -> Sentences:
     """Stream the sentences of a CoNLL-U file; `_` in place of all tags of a sentence is none.
 
     Args:
@@ -89,15 +91,19 @@ def read_conllu(lines: Lines, name: str, layout: Layout) -> Iterator[SentenceRec
         return word - 1, tag - 1
 
     for record in _sentences(_conllu_rows(lines, name), name, columns, may_hold_blanks=True):
+        if isinstance(record, DataError):
+            yield record
+            continue
         tags = record.fields["tags"]
         if set(tags) == {_NO_VALUE}:
             fields = {key: value for key, value in record.fields.items() if key != "tags"}
             record = SentenceRecord(fields, record.location, record.lines)
         elif _NO_VALUE in tags:
-            raise DataError(
+            yield DataError(
                 f"{name}:{record.lines[tags.index(_NO_VALUE)]}: the word has no tag (_) and others "
                 "of its sentence have; tag all words or none"
             )
+            continue
         yield record
 
 
@@ -126,12 +132,14 @@ def _conll_rows(lines: Lines, name: str) -> Rows:
                 separator = between
             count = count or len(cells)
             if len(cells) != count:
-                raise DataError(
+                error = DataError(
                     f"{name}:{number}: the line has {_counted(len(cells))} and the first one "
                     f"{_counted(count)}; each must have as many, all with tabs or all with blanks "
                     "between them"
                 )
-            yield number, [cell.strip(" ") for cell in cells]
+                yield number, error
+            else:
+                yield number, [cell.strip(" ") for cell in cells]
 
 
 def _conllu_rows(lines: Lines, name: str) -> Rows:
@@ -145,42 +153,49 @@ def _conllu_rows(lines: Lines, name: str) -> Rows:
         else:
             cells = [cell.strip(" ") for cell in line.split("\t")]
             if len(cells) != _CONLLU_COLUMNS:
-                raise DataError(
+                error = DataError(
                     f"{name}:{number}: the line has {_counted(len(cells))}; a word of CoNLL-U has "
                     f"{_CONLLU_COLUMNS}, with tabs between them (data.format=conll is for others)"
                 )
-            if not re.fullmatch(r"\d+([-.]\d+)?", cells[0]):
-                raise DataError(
+                yield number, error
+            elif not re.fullmatch(r"\d+([-.]\d+)?", cells[0]):
+                error = DataError(
                     f"{name}:{number}: the first column ({cells[0]!r}) is not the number of a word "
                     "in its sentence, as CoNLL-U wants it"
                 )
-            if cells[0].isdecimal():
+                yield number, error
+            elif cells[0].isdecimal():
                 yield number, cells
 
 
 def _sentences(
     rows: Rows, name: str, columns_of: Callable[[str, int], Columns], *, may_hold_blanks: bool
-) -> Iterator[SentenceRecord]:
+) -> Sentences:
     columns: Columns | None = None
     gathered: list[tuple[int, str, str]] = []  # line, word, tag ("" without such a column)
-    document, is_begun = 0, False
+    document, is_begun, is_bad = 0, False, False
     end: Iterable[tuple[int, _Break]] = [(0, _Break.SENTENCE)]
     for number, row in chain(rows, end):
         if isinstance(row, _Break):
-            if gathered:
+            if gathered and not is_bad:
                 yield _record(gathered, name, document)
-                gathered, is_begun = [], True
+            if gathered or is_bad:
+                gathered, is_begun, is_bad = [], True, False
             if row is _Break.DOCUMENT and is_begun:
                 document, is_begun = document + 1, False
             continue
-        location = f"{name}:{number}"
-        columns = columns or columns_of(location, len(row))
-        word = row[columns[0]]
-        _check_cell(word, "word", location, may_hold_blanks=may_hold_blanks)
-        tag = "" if columns[1] is None else row[columns[1]]
-        if columns[1] is not None:
-            _check_cell(tag, "tag", location, may_hold_blanks=False)
-        gathered.append((number, word, tag))
+        error = row if isinstance(row, DataError) else None
+        if not isinstance(row, DataError):
+            location = f"{name}:{number}"
+            columns = columns or columns_of(location, len(row))
+            word, tag = row[columns[0]], "" if columns[1] is None else row[columns[1]]
+            error = _bad_cell(word, "word", location, may_hold_blanks=may_hold_blanks)
+            if error is None and columns[1] is not None:
+                error = _bad_cell(tag, "tag", location, may_hold_blanks=False)
+            gathered.append((number, word, tag))
+        if error is not None:
+            is_bad = True
+            yield error
         if len(gathered) > MAX_WORDS:
             raise DataError(
                 f"{name}:{gathered[0][0]}: the sentence that starts here has more than "
@@ -196,14 +211,15 @@ def _record(gathered: list[tuple[int, str, str]], name: str, document: int) -> S
     return SentenceRecord(fields | {"document": document}, f"{name}:{lines[0]}", lines)
 
 
-def _check_cell(cell: str, what: str, location: str, *, may_hold_blanks: bool) -> None:
+def _bad_cell(cell: str, what: str, location: str, *, may_hold_blanks: bool) -> DataError | None:
     if not cell:
-        raise DataError(f"{location}: the {what} is empty; each line must hold one of each column")
+        return DataError(f"{location}: the {what} is empty; each line must hold one of each column")
     if " " in cell and not may_hold_blanks:
-        raise DataError(
+        return DataError(
             f"{location}: the {what} {cell!r} holds a blank; write each word on a line of its own, "
             "with tabs or blanks between the columns, not both"
         )
+    return None
 
 
 def _place(

@@ -7,6 +7,7 @@ article has `paragraphs`, a paragraph has a `context` and `qas`, questions about
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -21,9 +22,10 @@ _QUESTION_FIELDS = ("id", "question", "answers", "is_impossible")
 def is_document(first_line: str) -> bool:
     """Whether a JSON file that begins with this line is one document, and not lines of records.
 
-    It is where the line holds a list, or an object with a list `data`, or ends within a value.
+    It is where the line holds a list, or an object with a list `data`, or ends within a value, or
+    begins as SQuAD's files do.
     """
-    if first_line.lstrip().startswith("["):
+    if re.match(r"\s*(\[|\{\s*\"(version|data)\"\s*:)", first_line):
         return True
     try:
         value = json.loads(first_line)

@@ -41,8 +41,8 @@ class Layout:
     """False for columns that a model remembers of its training file, or that only some files of a
     data set have: where a file does not have them, the well-known names are looked for."""
     skips_broken_rows: bool = False
-    """Whether rows with too few cells or too many are left out, as in Quora's question pairs,
-    where some texts hold line ends; otherwise they are errors."""
+    """Whether rows with too few cells, too many or an empty one are left out, as in Quora's
+    question pairs, where some texts hold line ends; otherwise they are errors."""
 
     conll_suffixes: tuple[str, ...] = ()
     """Those of files that are CoNLL's although their name does not say so."""

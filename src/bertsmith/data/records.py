@@ -7,7 +7,9 @@ JSON is a record a line, or one document (`bertsmith.data.json_document`).
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import itertools
 import json
 import re
@@ -124,11 +126,14 @@ def _read_file(path: Path, name: str, layout: Layout) -> Items:
 
 def _lines(file: BinaryIO, name: str, max_bytes: int = MAX_LINE_BYTES) -> Lines:
     """Lines with their number and their end; only a line feed ends one."""
-    return map(partial(_line, name, max_bytes), enumerate(_raw_lines(file, max_bytes), 1))
+    return map(partial(_line, name, max_bytes), enumerate(_raw_lines(file, name, max_bytes), 1))
 
 
-def _raw_lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+def _raw_lines(file: BinaryIO, name: str, max_bytes: int) -> Iterator[bytes]:
     """Lines, of one that is too long the beginning."""
+    start = file.peek(2)[:2] if isinstance(file, io.BufferedReader) else b""
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise DataError(f"{name} is in UTF-16; save the file as UTF-8")
     while raw := file.readline(max_bytes + 1):
         yield raw
         while len(raw) > max_bytes and not raw.endswith(b"\n"):
@@ -212,9 +217,9 @@ def _table(rows: Rows, name: str, layout: Layout) -> Items:
             if is_header:
                 names = _header(cells, f"{name}:{number}")
                 continue
+        if layout.skips_broken_rows and (len(cells) != len(names) or "" in cells):
+            continue
         if len(cells) != len(names):
-            if layout.skips_broken_rows:
-                continue
             yield DataError(
                 f"{name}:{number}: the row has {_counted(len(cells))} and the first row "
                 f"{_counted(len(names))}; each must have as many"

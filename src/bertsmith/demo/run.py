@@ -23,9 +23,10 @@ from bertsmith.inference.predictor import Predictor
 from bertsmith.text.notation import in_gnmt_notation
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.trainer import train_vocabulary
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, finetune
+from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.pretraining import Pretrained, pretrain
-from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
 
 VOCAB_SIZE = 4000
 MASKED_TEXTS = (

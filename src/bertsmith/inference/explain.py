@@ -13,7 +13,8 @@ from bertsmith.export.model_folder import load_model
 from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
-from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe_file import read_toml
 from bertsmith.training.report.results import read_results
 

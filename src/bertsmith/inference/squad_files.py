@@ -16,7 +16,7 @@ from bertsmith.atomic import atomic_folder
 from bertsmith.data.json_document import refuse_constant
 from bertsmith.data.layout import Layout
 from bertsmith.data.question import question_of
-from bertsmith.data.records import read_records
+from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import DataError
 from bertsmith.metrics.squad import squad_figures
 
@@ -83,23 +83,28 @@ def score_predictions(
     null_odds: str | Path | None = None,
     null_threshold: float = 1.0,
     layout: Layout | None = None,
+    folder: Path | None = None,
+    split: str | None = None,
 ) -> dict[str, float]:
     """The official figures of a file of predictions, in percent; see `squad_figures`.
 
     Args:
         predictions: JSON, texts by the questions' ids; a question without one counts as wrong.
-        data: the questions with their answers.
+        data: the questions with their answers: a file, or the name of a data set.
         null_odds: JSON, odds of "no answer" by id.
         null_threshold: odds above it make a prediction "no answer".
-        layout: what the user says about `data`.
+        layout: what the user says about `data`, if it is a file.
+        folder: where the files of a data set lie; None: they come from the hub.
+        split: the part of a data set to read; None: its dev split.
 
     Raises:
+        ConfigError: there is no such data set or split.
         DataError: a file cannot be read, a question has no id or answers, or none is predicted.
     """
     texts = _read_object(Path(predictions), str, "answers' texts")
     odds = None if null_odds is None else _read_object(Path(null_odds), float, "numbers")
     answers: dict[str, list[str]] = {}
-    for record in read_records(data, layout=layout):
+    for record in RecordSource(data, layout, folder, split).read("dev"):
         question = question_of(record)
         if question.id is None or question.answers is None:
             missing = "id" if question.id is None else "answers"

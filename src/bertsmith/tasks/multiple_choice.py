@@ -57,7 +57,7 @@ class MultipleChoice(RecordTask):
         classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
         columns: of the training file, as the user named them (`text`, `pair`, `choices`,
             `label`); a model remembers them for files like it.
-        long_text, window_step, window_join: as for `LongText`; windows are over the context.
+        long_text, window_step, window_join: as for `SequenceTask`; windows are over the context.
 
     Raises:
         ConfigError: a setting that cannot work.

@@ -249,16 +249,18 @@ class QuestionAnswering(RecordTask):
             figures |= {"best_f1": total / len(scored), "best_f1_threshold": threshold}
         return figures
 
-    def tune(self, scored: Sequence[ScoredRecord]) -> None:
+    def tune(self, scored: Sequence[ScoredRecord]) -> str:
         """Choose `no_answer_threshold`, unless it was given, where there are both kinds to see."""
         if not self.has_unanswerable or self._has_given_threshold:
-            return
+            return ""
         with_odds = self._with_odds(scored)
-        if len({score.has_answer for score, _ in with_odds}) == 2:
-            _, threshold = best_threshold(with_odds, "f1")
-            # Halfway to the next odds: rounding on another machine must not decide.
-            above = min((odds for _, odds in with_odds if odds > threshold), default=threshold)
-            self.no_answer_threshold = (threshold + above) / 2
+        if len({score.has_answer for score, _ in with_odds}) < 2:
+            return ""
+        _, threshold = best_threshold(with_odds, "f1")
+        # Halfway to the next odds: rounding on another machine must not decide.
+        above = min((odds for _, odds in with_odds if odds > threshold), default=threshold)
+        self.no_answer_threshold = (threshold + above) / 2
+        return f"no-answer threshold {self.no_answer_threshold:.3f}"
 
     def verdict(self, scored: ScoredRecord) -> Verdict:
         """The answers that are right and the one given; the credit is its F1."""

@@ -5,7 +5,6 @@ Dimension key: `B` sequences, `H` hidden size, `C` labels.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,15 +21,13 @@ from bertsmith.metrics.confusion import LabelFigures
 from bertsmith.metrics.multi_label import MultiLabelMetrics, best_thresholds
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.class_weights import ClassWeights, resolve_class_weights
-from bertsmith.tasks.labels import checked_labels
+from bertsmith.tasks.labels import check_not_joined, checked_labels, label_text, sorted_labels
 from bertsmith.tasks.linear_head import LinearHead
-from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
+from bertsmith.tasks.long_text import LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_binary_cross_entropy, mean_cross_entropy
 from bertsmith.tasks.sequence_task import SequenceTask
 from bertsmith.tasks.task import ScoredRecord, Targets
 from bertsmith.tasks.verdict import Table, Verdict, label_table
-
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
 class SequenceClassificationHead(LinearHead):
@@ -56,9 +53,11 @@ class SequenceClassification(SequenceTask):
             order; None: chosen for the best F1 on the evaluation file, or 0.5 without one.
         class_weights: how much each class counts in the loss; see `resolve_class_weights`.
         label_smoothing: part of the target that all classes share alike.
-        classifier_dropout, columns, pairs, figure: as for `SequenceTask`; `f1` is the F1 of the
-            second of two labels.
-        long_text, window_step, window_join: as for `LongText`.
+        figure: which figure says that a model is better: accuracy (where not set), f1 (of the
+            second of two labels), macro_f1 or matthews_correlation; with `multi_label` micro_f1
+            (where not set), macro_f1 or accuracy.
+        classifier_dropout, columns, pairs: as for `SequenceTask`.
+        long_text, window_step, window_join: as for `SequenceTask`.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -93,7 +92,9 @@ class SequenceClassification(SequenceTask):
             columns=columns,
             pairs=pairs,
             figure=figure,
-            long_text=LongText(long_text, window_step, window_join),
+            long_text=long_text,
+            window_step=window_step,
+            window_join=window_join,
         )
         self.label_separator = label_separator
         self.class_weights = class_weights
@@ -127,7 +128,9 @@ class SequenceClassification(SequenceTask):
                     self._index(label, record)
                 counts[label] += 1
         if self.labels is None:
-            self._set_labels(_sorted_labels(counts))
+            if self.multi_label and self.label_separator is None:
+                check_not_joined(counts)
+            self._set_labels(sorted_labels(counts))
         if self.class_weights is not None:
             self.class_weights = resolve_class_weights(
                 self.class_weights,
@@ -191,11 +194,14 @@ class SequenceClassification(SequenceTask):
         metrics.update(*self.scores_and_targets(scored))
         return metrics.compute()
 
-    def tune(self, scored: Sequence[ScoredRecord]) -> None:
+    def tune(self, scored: Sequence[ScoredRecord]) -> str:
         """With `multi_label`, choose each label's threshold, unless they were given."""
-        if self.multi_label and not self._has_given_thresholds:
-            scores, labels = self.scores_and_targets(scored)
-            self.thresholds = best_thresholds(scores.sigmoid(), labels)
+        if not self.multi_label or self._has_given_thresholds:
+            return ""
+        scores, labels = self.scores_and_targets(scored)
+        self.thresholds = best_thresholds(scores.sigmoid(), labels)
+        pairs = zip(self._known_labels(), self.thresholds, strict=True)
+        return "thresholds " + ", ".join(f"{label} {limit:.3f}" for label, limit in pairs)
 
     def has_collapsed(self, figures: Mapping[str, float]) -> bool:
         """Whether all records get the same label, and not because they all have it."""
@@ -314,8 +320,8 @@ class SequenceClassification(SequenceTask):
             label = [part.strip() for part in parts if part.strip()]
         if self.multi_label:
             labels = label if isinstance(label, list) else [label]
-            return list(dict.fromkeys(_label_text(each, record) for each in labels))
-        return [_label_text(label, record)]
+            return list(dict.fromkeys(label_text(each, record) for each in labels))
+        return [label_text(label, record)]
 
     def label_names(self, record: EncodedRecord) -> list[str]:
         """The record's label, or all of them."""
@@ -340,38 +346,3 @@ class SequenceClassification(SequenceTask):
 
 
 TASK = SequenceClassification
-
-
-def _label_text(label: Any, record: Record) -> str:
-    """A label as text; JSON's 1, 1.0 and "1" are the same label."""
-    if isinstance(label, bool):
-        return str(label).lower()
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    if not isinstance(label, str | int | float):
-        kind = "a list" if isinstance(label, list) else "an object"
-        raise DataError(
-            f"{record.location}: the label is {kind}; it must be one text or whole number (a list "
-            "of them needs task.multi_label=true)"
-        )
-    return str(label)
-
-
-def _sorted_labels(counts: Mapping[str, int]) -> list[str]:
-    labels = sorted(counts)
-    if not labels:
-        raise DataError("no record has a gold label; give records with labels to learn from")
-    if len(labels) < 2:
-        raise DataError(
-            f"every record has the label {', '.join(labels)!r}; a classification needs two, so "
-            "add records with others or list all of them in task.labels"
-        )
-    if not all(map(_NUMBER.fullmatch, labels)):
-        return labels
-    fraction = next((label for label in labels if not float(label).is_integer()), None)
-    if fraction is not None:
-        raise DataError(
-            f"the labels are numbers with fractions, such as {fraction}; list "
-            "them in task.labels if they are names of classes"
-        )
-    return sorted(labels, key=float)

@@ -19,7 +19,7 @@ from bertsmith.errors import DataError
 from bertsmith.metrics.regression import RegressionMetrics
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.linear_head import LinearHead
-from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
+from bertsmith.tasks.long_text import LongTextRule, WindowJoin
 from bertsmith.tasks.losses import mean_squared_error
 from bertsmith.tasks.sequence_task import SequenceTask
 from bertsmith.tasks.task import ScoredRecord, Targets
@@ -42,8 +42,9 @@ class SequenceRegression(SequenceTask):
     """Targets: `scores` (B,), NaN = no score.
 
     Args:
-        classifier_dropout, columns, pairs, figure: as for `SequenceTask`.
-        long_text, window_step, window_join: as for `LongText`.
+        figure: which figure says that a model is better: pearson (where not set) or spearman.
+        classifier_dropout, columns, pairs: as for `SequenceTask`.
+        long_text, window_step, window_join: as for `SequenceTask`.
     """
 
     name = "sequence_regression"
@@ -66,7 +67,9 @@ class SequenceRegression(SequenceTask):
             columns=columns,
             pairs=pairs,
             figure=figure,
-            long_text=LongText(long_text, window_step, window_join),
+            long_text=long_text,
+            window_step=window_step,
+            window_join=window_join,
         )
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:

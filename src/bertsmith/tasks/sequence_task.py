@@ -20,7 +20,7 @@ from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.tasks.linear_head import check_dropout
-from bertsmith.tasks.long_text import LongText
+from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.task import RecordTask, ScoredRecord
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -34,8 +34,13 @@ class SequenceTask(RecordTask):
             remembers them for files like it.
         pairs: whether records are pairs of texts; None: unknown, or some are. Learned from the
             training records.
-        figure: one of `deciding_figures`; None: the first.
-        long_text: how what is too long is cut, or that it is read in windows; see `LongText`.
+        figure: which of `deciding_figures` says that a model is better; None: the first.
+        long_text: what becomes of a text longer than `data.max_seqlen`: its `head` or `tail` is
+            kept, or a quarter of the room for the head and the rest for the tail (`head_tail`), or
+            all of it is read in `windows`.
+        window_step: how many wordpieces each window starts after the one before it; None: half of
+            `data.max_seqlen`.
+        window_join: the `mean` or the `max` of the windows' logits is the record's.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -52,7 +57,9 @@ class SequenceTask(RecordTask):
         columns: Mapping[str, str] | None,
         pairs: bool | None,
         figure: str | None,
-        long_text: LongText,
+        long_text: LongTextRule,
+        window_step: int | None,
+        window_join: WindowJoin,
     ) -> None:
         check_dropout(classifier_dropout)
         if figure is not None and figure not in self.deciding_figures:
@@ -63,7 +70,7 @@ class SequenceTask(RecordTask):
         self.classifier_dropout = classifier_dropout
         self.columns = Layout.from_settings(columns or {}).named
         self.pairs = pairs
-        self.long_text = long_text
+        self.long_text = LongText(long_text, window_step, window_join)
 
     @abstractmethod
     def target_of(self, record: Record) -> Any:
@@ -83,15 +90,19 @@ class SequenceTask(RecordTask):
         """Encode text or pair; every window of a long one has the record's target.
 
         Raises:
-            DataError: a record has no text, or a label that is nothing to the task, or is a pair
-                where the task is about single texts, or the other way round.
+            DataError: a record has no text, or one to learn from an empty one, or a label that is
+                nothing to the task, or is a pair where the task is about single texts, or the
+                other way round.
         """
         for record in records:
             text, pair = texts_of(record)
             self._check_pair(record, pair)
             encodings, is_cut, length = self.long_text.encode(tokenizer, text, pair, max_length)
             self.num_truncated += is_cut
-            target = self.target_of(record) if self.is_labelled(record) else None
+            target = None
+            if self.is_labelled(record):
+                target = self.target_of(record)
+                _check_filled(record, text, pair)
             # Arrays, since lists of numbers take eight times the memory.
             examples = (
                 Example(array("i", each.ids), array("b", each.segment_ids), target)
@@ -144,3 +155,10 @@ class SequenceTask(RecordTask):
                 f"{record.location} is a pair of texts and the task was learned from single ones; "
                 "name the column to read alone with data.text=COLUMN"
             )
+
+
+def _check_filled(record: Record, text: str, pair: str | None) -> None:
+    """An answer to an empty text may be asked for; there is nothing to learn from it."""
+    for name, value in (("text", text), ("second text", pair)):
+        if value is not None and not value.strip():
+            raise DataError(f"{record.location}: the {name} is empty; write one or drop the record")

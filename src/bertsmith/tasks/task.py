@@ -170,8 +170,9 @@ class RecordTask(Task):
         """Whether these `figures` are of a model that has one answer for everything."""
         return False
 
-    def tune(self, scored: Sequence[ScoredRecord]) -> None:
-        """Set what is to be chosen on records not trained on, such as thresholds, if anything."""
+    def tune(self, scored: Sequence[ScoredRecord]) -> str:  # noqa: ARG002
+        """Set what is to be chosen on records not trained on, such as thresholds, and say it."""
+        return ""
 
     def verdict(self, scored: ScoredRecord) -> Verdict:
         """A labelled record beside its answer; a task that says more here gets more pictures."""

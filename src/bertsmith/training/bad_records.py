@@ -57,6 +57,8 @@ class BadRecords:
             return task.learn_labels(self.readable(read()))
         except DataError:
             good = [record for record in self.readable(read()) if self._is_good(task, record)]
+        if not good and self.count == 1:
+            raise DataError(self._errors.popitem()[0])  # such as that there is no such file
         if not good:
             raise DataError("no training record can be used; repair them")
         return task.learn_labels(good)

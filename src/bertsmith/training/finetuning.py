@@ -29,7 +29,7 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.collapse import CollapseWatch
 from bertsmith.training.curves import draw_curves
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import RecordEvaluation, evaluate_records
 from bertsmith.training.report.writing import write_run_report
@@ -81,6 +81,8 @@ class Finetuned:
     outcome: Outcome
     preparation: Preparation
     task: RecordTask
+    tuned: str = ""
+    """What was chosen on the evaluation file, such as thresholds, in words; empty for nothing."""
 
 
 def finetune(
@@ -243,13 +245,14 @@ def _finetune(
         stops = recipe.train.restarts > 0
         held_out = _held_out(task, held_out_records, watch, stops=stops)
     final: dict[str, float] = {}
+    tuned: list[str] = []
     kept: list[RecordEvaluation] = []
 
     def finish(model: BertForTasks) -> None:
         """Choose thresholds, and measure the kept model as `bertsmith evaluate` will."""
         if held_out_records:
             evaluation = evaluate_records(model, held_out_records, start.device)
-            task.tune(evaluation.scored)
+            tuned.append(task.tune(evaluation.scored))
             kept.append(evaluation)
             final.update(evaluation.figures(task))
         for prefix, records in prepared.also_measured.items():
@@ -281,6 +284,7 @@ def _finetune(
             model=prepared.model,
             tokenizer=prepared.tokenizer,
             evaluation=kept[0] if kept else None,
+            figures=final,
             train_file=recipe.data.train_source().where,
             eval_file=None if measured_on is None else measured_on.where,
             num_records=preparation.num_train,
@@ -288,7 +292,8 @@ def _finetune(
             label_counts=preparation.label_counts,
         )
     figures = final or outcome.figures
-    return Finetuned(dataclasses.replace(outcome, figures=figures), preparation, task)
+    outcome = dataclasses.replace(outcome, figures=figures)
+    return Finetuned(outcome, preparation, task, "".join(tuned))
 
 
 def _held_out(

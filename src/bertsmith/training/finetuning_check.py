@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bertsmith.errors import DataError
 from bertsmith.training.bad_records import BadRecords
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import (
     Preparation,
     Prepared,
@@ -13,7 +14,6 @@ from bertsmith.training.finetuning import (
     task_of,
 )
 from bertsmith.training.parallelize import choose_precision
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.run import check_output, set_up_torch
 
 # float32 weights, gradients and Adam's two moments.

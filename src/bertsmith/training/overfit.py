@@ -19,8 +19,8 @@ from bertsmith.data.example import EncodedRecord
 from bertsmith.data.example_batches import ExampleBatches
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Prepared, prepare_finetuning, task_of
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import set_up_torch

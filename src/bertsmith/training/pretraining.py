@@ -22,7 +22,7 @@ from bertsmith.tasks.task import RecordTask, Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.evaluation import evaluate
-from bertsmith.training.recipe import PretrainRecipe
+from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.stall import Standing, stall_warning
 from bertsmith.training.trainer import Evaluated, HeldOut, Outcome

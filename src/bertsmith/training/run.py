@@ -22,9 +22,11 @@ from bertsmith.export.model_folder import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.log import RunLog
 from bertsmith.training.parallelize import choose_device
-from bertsmith.training.recipe import FinetuneRecipe, PretrainRecipe, TrainSettings
+from bertsmith.training.pretrain_recipe import PretrainRecipe
+from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import progress
 from bertsmith.training.trainer import BatchSource, HeldOut, Outcome, Trainer
 
@@ -151,9 +153,17 @@ def train(
 
     A run that was asked to stop leaves its checkpoint and no model. `finish` sees the model before
     it is saved.
+
+    Raises:
+        ConfigError: the run to go on with is longer already.
     """
     settings = recipe.train
     done = start.state or TrainingState()
+    if steps is not None and done.step > steps:
+        raise ConfigError(
+            f"the run in {settings.output} has done {done.step} steps already and is to end after "
+            f"{steps}; raise train.steps or train.epochs, or choose another folder"
+        )
     part = progress(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from bertsmith.errors import ConfigError
 from bertsmith.tasks.registry import build_task, task_class
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.recipe_file import override_value
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertsmith.atomic import write_atomically
 from bertsmith.errors import BertsmithError, ConfigError
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.run import RECIPE, leave_nothing, lock_folder
 from bertsmith.training.several_runs import (
     SEEDS,

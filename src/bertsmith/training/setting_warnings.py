@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bertsmith.config import BertConfig
 from bertsmith.tasks.long_text import LongText
 from bertsmith.tasks.task import RecordTask
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck
 
 # Above it models of base size and larger often end with one answer for everything; smaller ones
@@ -39,14 +39,20 @@ def _warnings(
     labels = len(check.train.label_counts)
     if records < MIN_RECORDS_OF_A_LABEL * labels:
         yield (
-            f"{records} records for {labels} labels are few, and what is learned will depend on "
-            f"train.seed; {MIN_RECORDS_OF_A_LABEL} of each or more are better"
+            f"there are few training records ({records}) for the labels ({labels}), and what is "
+            f"learned will depend on train.seed; {MIN_RECORDS_OF_A_LABEL} of each are better"
         )
     step = recipe.train.batch_size * recipe.train.accumulation_steps
     if records < step:
         yield (
             f"a step takes {step} records and there are {records}; lower train.batch_size, so "
             "that an epoch has several steps"
+        )
+    asked = recipe.data.max_seqlen
+    if asked is not None and asked > config.max_position_embeddings:
+        yield (
+            f"data.max_seqlen ({asked}) is more than the model's positions "
+            f"({config.max_position_embeddings}), which are the limit"
         )
     if isinstance(getattr(task, "long_text", None), LongText):
         yield from _about_length(config, check)

@@ -19,7 +19,7 @@ import torch
 from bertsmith.atomic import atomic_folder, write_atomically
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.training.checkpoint import TrainingState
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.run import RECIPE
 from bertsmith.training.trainer import Outcome
 
@@ -143,12 +143,18 @@ class RunsFile(Generic[R]):
         write_atomically(self.path, [(json.dumps(contents, indent=1) + "\n").encode()])
 
     def best(self) -> R | None:
-        """The run with the best figure; one that has come to nothing only if all have."""
+        """The run with the best figure, of equal ones that with the lowest loss.
+
+        One that has come to nothing only if all have.
+        """
         figure = self.figure
         ended = [run for run in self.runs if run.figures]
         if figure is None or not ended:
             return None
-        return max(ended, key=lambda run: (run.problem is None, run.figures[figure]))
+        return max(
+            ended,
+            key=lambda run: (run.problem is None, run.figures[figure], -run.figures["loss"]),
+        )
 
     def drop_checkpoints(self) -> None:
         """Remove those of runs that have a model, of which they take several times the room."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from bertsmith.atomic import write_atomically
 from bertsmith.errors import BertsmithError, ConfigError, DataError
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Preparation, finetune, finetune_seeds
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.recipe_file import to_toml
 from bertsmith.training.run import RECIPE, leave_nothing, lock_folder
 from bertsmith.training.search_space import (

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -72,6 +72,7 @@ class HeldOut:
     figure: str
     """The figure that says which model is the best."""
     higher_is_better: bool
+    """Of equally good ones the model with the lower loss is the better."""
     remark: Callable[[Evaluated], str | None] = lambda _: None
     """Says what the user should know about the figures, if anything."""
     is_enough: Callable[[Evaluated], bool] = lambda _: False
@@ -80,6 +81,11 @@ class HeldOut:
     """Says why the run cannot come to anything, if so."""
     stops_at_problem: bool = False
     """Whether such a run ends at once."""
+
+    def rank(self, figures: Mapping[str, float]) -> tuple[float, float]:
+        """How good a model with these figures is, to be compared."""
+        sign = 1 if self.higher_is_better else -1
+        return sign * figures[self.figure], -figures["loss"]
 
 
 @dataclass(frozen=True)
@@ -345,16 +351,13 @@ class Trainer:
         self._check_finite()
         figures = held_out.measure(self.model, self.device, self.precision)
         self._write("eval", figures)
-        state, name = self.state, held_out.figure
-        sign = 1 if held_out.higher_is_better else -1
-        if not state.best_figures or sign * figures[name] > sign * state.best_figures[name]:
-            self.state = dataclasses.replace(
-                state, best_step=state.step, best_figures=figures, evaluations_since_best=0
-            )
+        state, best = self.state, self.state.best_figures
+        is_better = not best or held_out.rank(figures)[0] > held_out.rank(best)[0]
+        since = 0 if is_better else state.evaluations_since_best + 1
+        self.state = dataclasses.replace(state, evaluations_since_best=since)
+        if not best or held_out.rank(figures) > held_out.rank(best):
+            self.state = dataclasses.replace(self.state, best_step=state.step, best_figures=figures)
             self._save()
-        else:
-            since = state.evaluations_since_best + 1
-            self.state = dataclasses.replace(state, evaluations_since_best=since)
         patience = self.settings.early_stopping_patience
         self._is_over = patience is not None and self.state.evaluations_since_best >= patience
         self._look_at(held_out, figures)

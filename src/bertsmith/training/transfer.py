@@ -15,7 +15,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.export.load_report import LoadReport
 from bertsmith.model.bert import Bert
 from bertsmith.model.initialization import initialize
-from bertsmith.training.recipe import FinetuneModel
+from bertsmith.training.finetune_recipe import FinetuneModel
 
 
 def set_up_encoder(bert: Bert, settings: FinetuneModel, report: LoadReport) -> LoadReport:

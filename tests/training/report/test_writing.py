@@ -18,8 +18,8 @@ from bertsmith.export.model_folder import save_model
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.training import finetuning
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import finetune
-from bertsmith.training.recipe import FinetuneRecipe
 from bertsmith.training.report import writing
 
 REPORT = {"README.md", "report.html", "results.json"}

@@ -24,7 +24,7 @@ from bertsmith.export.hub import is_hub_name
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.report.findings import Findings
 from bertsmith.training.settings import Settings
 from bertsmith.training.trainer import Outcome

@@ -5,6 +5,7 @@ Both are report.html, results.json and pictures; a model's folder gets README.md
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.record_evaluation import RecordEvaluation
 from bertsmith.training.report.findings import Findings, examine
 from bertsmith.training.report.model_card import CARD, MARK, model_card
@@ -41,6 +42,7 @@ def write_run_report(
     model: BertForTasks,
     tokenizer: Tokenizer,
     evaluation: RecordEvaluation | None,
+    figures: Mapping[str, float],
     train_file: str | Path,
     eval_file: str | Path | None,
     num_records: int,
@@ -58,6 +60,7 @@ def write_run_report(
         model: the one that is kept.
         tokenizer: the model's.
         evaluation: of that model on the evaluation file; None without one.
+        figures: all that was measured, of further evaluation files too.
         train_file: what was trained on.
         eval_file: what was evaluated on, if anything.
         num_records: of the training file.
@@ -72,6 +75,9 @@ def write_run_report(
     if evaluation is not None and eval_file is not None:
         measured_on = DataFile.of(eval_file, len(evaluation.scored))
     findings = None if evaluation is None else examine(task, evaluation)
+    if findings is not None:
+        others = {k: v for k, v in figures.items() if "/" not in k and k not in findings.figures}
+        findings = dataclasses.replace(findings, figures=findings.figures | others)
     results = model_results(
         findings,
         name=output.resolve().name,

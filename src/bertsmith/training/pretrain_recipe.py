@@ -1,0 +1,98 @@
+"""The recipe of `bertsmith pretrain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from bertsmith.config import BertConfig
+from bertsmith.errors import ConfigError
+from bertsmith.training.log import LogSettings
+from bertsmith.training.optimizer import OptimizerSettings
+from bertsmith.training.recipe import ModelSettings, Recipe, TrainSettings
+from bertsmith.training.schedule import ScheduleSettings
+from bertsmith.training.settings import (
+    Count,
+    Fraction,
+    Probability,
+    Settings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainData(Settings):
+    """The `[data]` section of pre-training; the rates are the published ones."""
+
+    train: Annotated[Path, "a folder written by `bertsmith prepare`, in quotes"]
+    eval: Annotated[Path, "a folder written by `bertsmith prepare`, in quotes"] | None = None
+    eval_tokens: Count = 262144
+    """How much of it to measure on, each time the same."""
+    max_seqlen: Count = 128
+    single_segment_prob: Fraction = 0.0
+    """Part of the sentence pairs that become single segments; the published data has none, and a
+    model that has seen pairs alone is lost on a single text."""
+    masked_prob: Fraction = 0.15
+    """Part of the wordpieces that are to be predicted,"""
+    mask_token_prob: Probability = 0.8
+    """part of those that are shown as [MASK],"""
+    random_token_prob: Probability = 0.1
+    """and part of those that are shown as any other wordpiece; the rest stays as it is."""
+    whole_word: bool = False
+    """Choose words in place of wordpieces."""
+
+    def __post_init__(self) -> None:
+        """Check that something is hidden, and that the two ways leave room for each other."""
+        super().__post_init__()
+        if self.masked_prob == 0:
+            raise ConfigError("masked_prob (0.0) must be above 0; without it nothing is learned")
+        if self.mask_token_prob + self.random_token_prob > 1:
+            raise ConfigError(
+                f"mask_token_prob ({self.mask_token_prob}) and random_token_prob "
+                f"({self.random_token_prob}) must not be more than 1 together; lower one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainTraining(TrainSettings):
+    """The `[train]` section of pre-training; one of `steps` and `budget_minutes` is needed."""
+
+    batch_tokens: Count = 16384
+    """Most tokens in a microbatch."""
+
+    def __post_init__(self) -> None:
+        """Check that the run has a length."""
+        super().__post_init__()
+        if self.steps is None and self.budget_minutes is None:
+            raise ConfigError("steps is not set and budget_minutes neither; the run needs a length")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe(Recipe):
+    """A recipe of `bertsmith pretrain`."""
+
+    tasks: tuple[str, ...] = ("masked_lm", "next_sentence")
+    data: PretrainData
+    train: PretrainTraining
+    model: ModelSettings = field(default_factory=ModelSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    def __post_init__(self) -> None:
+        """Check what no section can see alone."""
+        super().__post_init__()
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ConfigError(
+                f"tasks ({', '.join(self.tasks)}) must name one objective or more, each once"
+            )
+        if self.model.init is None:
+            _check_positions(self.data.max_seqlen, self.model.config(BertConfig().vocab_size))
+
+
+def _check_positions(max_seqlen: int, config: BertConfig) -> None:
+    if max_seqlen > config.max_position_embeddings:
+        raise ConfigError(
+            f"data.max_seqlen ({max_seqlen}) must be at most model.max_position_embeddings "
+            f"({config.max_position_embeddings}); lower the one or raise the other"
+        )
