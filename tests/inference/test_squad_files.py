@@ -33,7 +33,7 @@ def run(folder: Path, unanswerable: float, **task: Any) -> Finetuned:
                 "data": {"train": str(train), "eval": str(dev), "max_seqlen": 14},
                 "train": {
                     "output": str(folder / "model"),
-                    "steps": 300,
+                    "steps": 400,
                     "num_threads": 1,
                     "precision": "fp32",
                 },

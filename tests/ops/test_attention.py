@@ -7,7 +7,18 @@ import torch
 from torch import Tensor
 
 from bertsmith.errors import ConfigError
-from bertsmith.ops.attention import ATTENTIONS, get_attention, reference, sdpa, varlen
+from bertsmith.ops import attention as module
+from bertsmith.ops.attention import (
+    ATTENTIONS,
+    MAX_EAGER_SEQLEN,
+    Attention,
+    auto,
+    eager,
+    get_attention,
+    reference,
+    sdpa,
+    varlen,
+)
 from bertsmith.ops.ragged import RaggedLayout
 
 LENGTHS = {
@@ -30,13 +41,16 @@ def draw(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return q.requires_grad_(), k.requires_grad_(), v.requires_grad_()
 
 
+@pytest.mark.parametrize("attention", [sdpa, eager])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-def test_sdpa_equals_the_reference_in_output_and_gradients(lengths: list[int]) -> None:
+def test_both_equal_the_reference_in_output_and_gradients(
+    lengths: list[int], attention: Attention
+) -> None:
     inputs = draw(lengths)
     weights = torch.randn(inputs[0].shape, generator=torch.Generator().manual_seed(1))
     expected = reference(*inputs, layout_of(lengths), 0.0)
     expected_gradients = torch.autograd.grad((expected * weights).sum(), inputs)
-    actual = sdpa(*inputs, layout_of(lengths), 0.0)
+    actual = attention(*inputs, layout_of(lengths), 0.0)
     actual_gradients = torch.autograd.grad((actual * weights).sum(), inputs)
     torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
     for a, e in zip(actual_gradients, expected_gradients, strict=True):
@@ -53,7 +67,41 @@ def test_sdpa_in_bfloat16_on_a_cpu_keeps_the_type_and_the_precision_of_float32()
     torch.testing.assert_close(output, expected.bfloat16(), atol=0, rtol=2**-8)
 
 
-@pytest.mark.parametrize("name", ["reference", "sdpa", "auto"])
+def test_eager_in_bfloat16_is_the_reference_in_bfloat16() -> None:
+    lengths = LENGTHS["mixed"]
+    halves = [x.detach().bfloat16() for x in draw(lengths)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = eager(*halves, layout_of(lengths), 0.0)
+    assert output.dtype == torch.bfloat16
+    expected = reference(*(x.float() for x in halves), layout_of(lengths), 0.0)
+    torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "length", "dropout_prob", "chosen"),
+    [
+        (torch.float32, 9, 0.0, "sdpa"),
+        (torch.float32, 9, 0.1, "eager"),
+        (torch.bfloat16, 9, 0.0, "eager"),
+        (torch.bfloat16, MAX_EAGER_SEQLEN + 1, 0.0, "sdpa"),
+        (torch.bfloat16, MAX_EAGER_SEQLEN + 1, 0.1, "eager"),
+    ],
+)
+def test_the_fastest_is_chosen_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: torch.dtype,
+    length: int,
+    dropout_prob: float,
+    chosen: str,
+) -> None:
+    used = []
+    for name in ("eager", "sdpa", "varlen"):
+        monkeypatch.setattr(module, name, lambda *_, name=name: used.append(name))
+    auto(*(x.to(dtype) for x in draw([length])), layout_of([length]), dropout_prob)
+    assert used == [chosen]
+
+
+@pytest.mark.parametrize("name", ["reference", "eager", "sdpa", "auto"])
 def test_a_sequence_does_not_see_its_neighbours(name: str) -> None:
     lengths = LENGTHS["mixed"]
     attention = get_attention(name)
@@ -75,7 +123,7 @@ def test_the_reference_is_softmax_of_scaled_products() -> None:
     torch.testing.assert_close(reference(q, k, v, layout_of([2]), 0.0), expected)
 
 
-@pytest.mark.parametrize("attention", [reference, sdpa])
+@pytest.mark.parametrize("attention", [reference, eager, sdpa])
 def test_dropout_drops_the_stated_share_of_probabilities(attention: object) -> None:
     # With values of one, an output is the sum of the probabilities kept, scaled up by 1 / 0.7.
     lengths = [50] * 40
@@ -98,7 +146,7 @@ def test_varlen_refuses_a_cpu() -> None:
 
 
 def test_an_unknown_attention_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'flash'.*auto, reference, sdpa, varlen"):
+    with pytest.raises(ConfigError, match=r"'flash'.*auto, eager, reference, sdpa, varlen"):
         get_attention("flash")
 
 

@@ -133,5 +133,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _say_model(output: Path, which: str) -> None:
-    print(f"model: {output}{which}; curves: {output / 'curves.png'}", file=sys.stderr)
+    curves = output / "curves.png"
+    drawn = f"; curves: {curves}" if curves.exists() else ""
+    print(f"model: {output}{which}{drawn}", file=sys.stderr)
     print(f"next: bertsmith predict --model {output} --input FILE", file=sys.stderr)

@@ -39,7 +39,9 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
     best = (
         "" if state.best_step in (None, state.step) else f" (the best, of step {state.best_step})"
     )
-    print(f"model: {output}{best}; curves: {output / 'curves.png'}", file=sys.stderr)
+    curves = output / "curves.png"
+    drawn = f"; curves: {curves}" if curves.exists() else ""
+    print(f"model: {output}{best}{drawn}", file=sys.stderr)
     return 0
 
 

@@ -24,6 +24,7 @@ from bertsmith.export.model_source import CONFIG, ModelSource, check_shape, open
 from bertsmith.export.sentence_transformers import Pooling, write_pooling
 from bertsmith.export.weight_files import Weights, read_weights, write_safetensors
 from bertsmith.model.feature_encoder import FeaturesConfig
+from bertsmith.model.initialization import initialize
 from bertsmith.ops.attention import Attention, auto
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import Task
@@ -139,7 +140,12 @@ def _load(
     # An encoder that is not trained keeps its pooler, whether a head reads it or not.
     with_pooler = None if tasks and features is None else source.has_pooler
     model = BertForTasks(
-        source.config, tasks, with_pooler=with_pooler, features=features, attention=attention
+        source.config,
+        tasks,
+        with_pooler=with_pooler,
+        features=features,
+        attention=attention,
+        is_drawn=False,
     )
     heads = _heads_to_take(source, tasks, features)
     report = _copy(model, source.weights, source.names, heads)
@@ -149,6 +155,8 @@ def _load(
             f"{source.weights.source} lacks {_some(missing)} of the encoder; the model is damaged "
             "or not a BERT"
         )
+    if model.bert.pooler is not None and any("pooler" in name for name in report.new):
+        initialize(model.bert.pooler, source.config.initializer_range)
     left_over = [*report.left_over, *source.extra_names]
     report = dataclasses.replace(report, left_over=left_over)
     return LoadedModel(model.eval(), source.tokenizer, report, source.pooling)

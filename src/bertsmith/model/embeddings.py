@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
+from bertsmith.ops.dropout import Dropout
 
 
 class Embeddings(nn.Module):
@@ -20,7 +21,7 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, batch: Batch) -> Tensor:
         """(T, H)."""

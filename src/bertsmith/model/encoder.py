@@ -12,6 +12,7 @@ from bertsmith.config import BertConfig
 from bertsmith.model.attention import SelfAttention
 from bertsmith.model.feed_forward import FeedForward
 from bertsmith.ops.attention import Attention
+from bertsmith.ops.dropout import Dropout
 from bertsmith.ops.ragged import RaggedLayout
 
 
@@ -24,7 +25,7 @@ class EncoderLayer(nn.Module):
         self.attention_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
         """(T, H) → (T, H)."""

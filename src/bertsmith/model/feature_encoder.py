@@ -22,6 +22,7 @@ from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.model.bilstm import BiLSTM
+from bertsmith.ops.dropout import Dropout
 
 Layer = int | Literal["embeddings"]
 Combine = Literal["concat", "weighted_sum"]
@@ -121,7 +122,7 @@ class FeatureEncoder(nn.Module):
         self.places = features.places(config.num_hidden_layers)
         is_sum = features.combine == "weighted_sum"
         self.layer_scores = nn.Parameter(torch.zeros(len(self.places))) if is_sum else None
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.bilstm = BiLSTM(
             config.hidden_size if is_sum else len(self.places) * config.hidden_size,
             features.lstm_hidden_size or config.hidden_size,

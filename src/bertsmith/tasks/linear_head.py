@@ -10,6 +10,7 @@ from torch import nn
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
 from bertsmith.model.initialization import initialize
+from bertsmith.ops.dropout import Dropout
 from bertsmith.tasks.task import Head
 
 
@@ -20,7 +21,7 @@ class LinearHead(Head):
         super().__init__()
         config = bert.config
         # Google's code fixes 0.1 here; every published configuration says the same.
-        self.dropout = nn.Dropout(
+        self.dropout = Dropout(
             config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout
         )
         self.classifier = nn.Linear(bert.output_size, num_outputs)

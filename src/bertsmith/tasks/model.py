@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from bertsmith.batch import Batch
@@ -29,6 +31,8 @@ class BertForTasks(nn.Module):
         with_pooler: whether there is a vector of the whole sequence; None: where a task reads it.
         features: the layers that the heads read through a BiLSTM; None: they read the encoder.
         attention: one of `bertsmith.ops.attention`.
+        is_drawn: whether the encoder's parameters start as published; without it they are whatever
+            is in memory, to be read from a file, which saves a large model seconds.
 
     Raises:
         ConfigError: a task is named twice, or the model has no such layers.
@@ -42,6 +46,7 @@ class BertForTasks(nn.Module):
         with_pooler: bool | None = None,
         features: FeaturesConfig | None = None,
         attention: Attention = auto,
+        is_drawn: bool = True,
     ) -> None:
         super().__init__()
         names = [task.name for task in tasks]
@@ -51,7 +56,10 @@ class BertForTasks(nn.Module):
         self.tasks = tuple(tasks)
         if with_pooler is None:
             with_pooler = features is None and any(task.needs_pooler for task in tasks)
-        self.bert = Bert(config, with_pooler=with_pooler, attention=attention)
+        with contextlib.nullcontext() if is_drawn else torch.device("meta"):
+            self.bert = Bert(config, with_pooler=with_pooler, attention=attention)
+        if not is_drawn:
+            self.bert.to_empty(device="cpu")
         self.features: FeatureEncoder | None = None
         if features is not None:
             self.features = FeatureEncoder(config, features)

@@ -126,7 +126,8 @@ class FinetuneTraining(TrainSettings):
     cuda_graphs: bool = True
     """On a GPU, launch a step's kernels all at once; without it small models wait for the CPU."""
     report: bool = True
-    """Leave a model card, report.html and results.json beside the model; it takes some seconds."""
+    """Leave a model card, report.html, results.json and pictures beside the model; it takes some
+    seconds."""
     batch_size: Count = 32
     """Records, or windows of long ones, in a microbatch."""
     restarts: Index = 3

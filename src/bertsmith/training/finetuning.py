@@ -269,12 +269,13 @@ def _finetune(
         preparation.steps,
         finish=finish,
     )
-    draw_curves(
-        recipe.train.output / "metrics.jsonl",
-        recipe.train.output / "curves.png",
-        metric=task.figure,
-        majority=outcome.figures.get(f"majority_{task.figure}"),
-    )
+    if recipe.train.report:
+        draw_curves(
+            recipe.train.output / "metrics.jsonl",
+            recipe.train.output / "curves.png",
+            metric=task.figure,
+            majority=outcome.figures.get(f"majority_{task.figure}"),
+        )
     if outcome.stopped_by is None and recipe.train.report:
         measured_on = recipe.data.eval_sources().get("")
         write_run_report(

@@ -1,0 +1,54 @@
+"""Our dropout does what PyTorch's does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bertsmith.ops.dropout import Dropout, dropout
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("prob", [0.1, 0.5, 0.9])
+def test_the_stated_share_is_dropped_and_the_rest_scaled(prob: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1001, 999, dtype=dtype, requires_grad=True)
+    y = dropout(x, prob)
+    assert y.dtype == dtype
+    is_kept = y != 0
+    # The share of a million draws has a deviation of at most 0.0005.
+    assert is_kept.double().mean().item() == pytest.approx(1 - prob, abs=0.0025)
+    assert y[is_kept].float().unique().tolist() == pytest.approx([1 / (1 - prob)], rel=0.004)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y)
+
+
+def test_places_are_independent() -> None:
+    torch.manual_seed(1)
+    kept = (dropout(torch.ones(4, 250_000), 0.5) != 0).double()  # (4, n)
+    flat = kept.flatten()
+    for lag in (1, 2, 3, 4, 8, 16):
+        agree = (flat[lag:] == flat[:-lag]).double().mean().item()
+        assert agree == pytest.approx(0.5, abs=0.003), lag
+
+
+def test_a_seed_gives_the_same_places() -> None:
+    x = torch.randn(7, 13)
+    torch.manual_seed(5)
+    first, second = dropout(x, 0.3), dropout(x, 0.3)
+    torch.manual_seed(5)
+    assert torch.equal(dropout(x, 0.3), first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("prob", "kept"), [(0.0, 1.0), (1.0, 0.0), (1e-9, 1.0)])
+def test_the_ends(prob: float, kept: float) -> None:
+    assert (dropout(torch.ones(100), prob) != 0).double().mean() == kept
+
+
+def test_the_module_drops_in_training_alone() -> None:
+    module, x = Dropout(0.5), torch.ones(1000)
+    assert 300 < int((module(x) == 0).sum()) < 700
+    assert module.eval()(x) is x
+    assert module.extra_repr() == torch.nn.Dropout(0.5).extra_repr()
+    assert dropout(torch.ones(0, 3), 0.5).shape == (0, 3)
