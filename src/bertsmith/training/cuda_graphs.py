@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,6 @@ Passes = Callable[[Batch, Targets], Results]
 # Tokens are rounded up by at most an eighth, lengths to a multiple of this.
 LENGTH_STEP = 32
 MIN_TOKEN_STEP = 64
-# Before a capture, so that libraries have set themselves up.
-WARM_UP_RUNS = 2
 # Each keeps its activations' memory; one more shape than these runs without a graph.
 MAX_GRAPHS = 48
 
@@ -67,6 +66,7 @@ class GraphedPasses:
         self.max_positions = max_positions
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[object, _Captured | None] = {}  # None: seen once
+        self._is_warm = False
 
     def __call__(self, batch: Batch, targets: Targets) -> tuple[Results, Targets]:
         """Run the passes.
@@ -108,23 +108,43 @@ class GraphedPasses:
         )
 
     def _capture(self, batch: Batch, targets: Targets) -> _Captured:
-        """Record the passes; gradients and random generator are left as they were."""
-        with_gradient = [p.grad for p in self.parameters if p.grad is not None]
-        gradients = [gradient.clone() for gradient in with_gradient]
+        """Record the passes, which does not run them; the random generator is left as it was.
+
+        `torch.cuda.graph` would do, but first collects garbage, as long as twenty steps take.
+        """
         generator = torch.cuda.get_rng_state(self.device)
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP_RUNS):
-                self._run(batch, targets)
-        torch.cuda.current_stream(self.device).wait_stream(stream)
+        stream = _capture_stream(self.device)
+        current = torch.cuda.current_stream(self.device)
+        stream.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            results = self._run(batch, targets)
-        for place, gradient in zip(with_gradient, gradients, strict=True):
-            place.copy_(gradient)
+        with torch.cuda.stream(stream):
+            if not self._is_warm:
+                self._warm_up(batch, targets)
+            torch.cuda.synchronize(self.device)
+            graph.capture_begin(pool=self._pool)
+            try:
+                results = self._run(batch, targets)
+            finally:
+                graph.capture_end()
+        current.wait_stream(stream)
         torch.cuda.set_rng_state(generator, self.device)
         return _Captured(graph, batch, targets, results)
+
+    def _warm_up(self, batch: Batch, targets: Targets) -> None:
+        """Let libraries set themselves up on the capture's stream; gradients stay as they were."""
+        with_gradient = [p.grad for p in self.parameters if p.grad is not None]
+        gradients = [gradient.clone() for gradient in with_gradient]
+        for _ in range(2):
+            self._run(batch, targets)
+        for place, gradient in zip(with_gradient, gradients, strict=True):
+            place.copy_(gradient)
+        self._is_warm = True
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for the process, since libraries keep 64 MiB of workspace for each stream they see."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def filled_to_shape(batch: Batch, *, pad_id: int, max_positions: int) -> Batch:
