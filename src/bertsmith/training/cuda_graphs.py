@@ -144,7 +144,7 @@ class GraphedPasses:
 @cache
 def _capture_stream(device: torch.device) -> torch.cuda.Stream:
     """One for the process, since libraries keep 64 MiB of workspace for each stream they see."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call,no-any-return]
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def filled_to_shape(batch: Batch, *, pad_id: int, max_positions: int) -> Batch:
