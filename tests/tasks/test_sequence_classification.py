@@ -345,7 +345,9 @@ def test_real_labels_are_learned(
 
 def test_several_labels_in_a_cell_are_not_taken_for_one() -> None:
     rows = [{"text": "a", "label": label} for label in ("a;b", "a", "c")]
-    with pytest.raises(DataError, match=r"'a;b' seems to be several; say task.label_separator=';'"):
+    with pytest.raises(
+        DataError, match=r":1: the label 'a;b' seems to be several; say task.label_separator=';'"
+    ):
         SequenceClassification(multi_label=True).learn_labels(records(rows))
     for task in (
         SequenceClassification(multi_label=True, labels=["a;b", "a", "c"]),

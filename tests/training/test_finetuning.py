@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from safetensors.torch import load_file
 from tests.training.mood_runs import mood_recipe as recipe
 
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
-from bertsmith.export.model_folder import load_model
+from bertsmith.export.model_folder import LoadedModel, load_model, load_pretrained
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
+from bertsmith.training import finetuning
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, Preparation, finetune
 from bertsmith.training.metrics_file import read_metrics
@@ -270,3 +273,21 @@ def test_a_folder_with_a_run_is_not_overwritten_nor_resumed_with_other_labels(
         ConfigError, match="has done 60 steps already and is to end after 59; raise"
     ):
         finetune(shorter, resume=True)
+
+
+def test_a_model_goes_with_its_run(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when Python next collects garbage: a GPU would hold two runs."""
+    models = []
+
+    def load(*args: Any, **options: Any) -> LoadedModel:
+        loaded = load_pretrained(*args, **options)
+        models.append(weakref.ref(loaded.model))
+        return loaded
+
+    monkeypatch.setattr(finetuning, "load_pretrained", load)
+    gc.disable()
+    try:
+        finetune(recipe(start, start / "freed", train={"steps": 3}))
+        assert [model() for model in models] == [None]
+    finally:
+        gc.enable()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bertsmith.tasks.registry import task_class, task_names
+from bertsmith.tasks.task import RecordTask
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.settings import Count, Settings, dotted_names
@@ -46,16 +48,10 @@ def test_each_setting_has_its_values_its_default_and_its_text() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "multiple_choice",
-        "question_answering",
-        "sequence_classification",
-        "sequence_regression",
-        "token_classification",
-    ],
-)
+RECORD_TASKS = [name for name in task_names() if issubclass(task_class(name), RecordTask)]
+
+
+@pytest.mark.parametrize("name", RECORD_TASKS)
 def test_every_setting_of_a_task_is_described(name: str) -> None:
     settings = {setting.name: setting for setting in describe_task(name)}
     assert all(setting.values and setting.text for setting in settings.values()), settings

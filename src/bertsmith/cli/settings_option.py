@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from typing import Any
 
@@ -29,21 +30,31 @@ class ShowSettings(argparse.Action):
         """Print one entry for each setting, and for those of a task that was named before."""
         from itertools import chain
 
-        from bertsmith.tasks.registry import task_names
         from bertsmith.training.finetune_recipe import FinetuneRecipe
         from bertsmith.training.pretrain_recipe import PretrainRecipe
         from bertsmith.training.settings_help import describe, describe_task
 
-        task = getattr(namespace, "task", None)
-        of_task = describe_task(task) if task in task_names() else ()
         recipes = {recipe.__name__: recipe for recipe in (FinetuneRecipe, PretrainRecipe)}
+        task = _task(namespace)
+        of_task = () if task is None else describe_task(task)
         for setting in chain(of_task, describe(recipes[self.recipe])):
             must = " (needed)" if setting.default is None else ""
             print(f"{setting.name}={setting.default or ''}{must}")
             for text in (setting.values and f"{setting.values}.", setting.text):
                 for line in textwrap.wrap(text, WIDTH - 4):
                     print(f"    {line}")
+        sys.stdout.flush()  # whoever reads it may have enough, which `main` takes for no error
         parser.exit()
+
+
+def _task(namespace: argparse.Namespace) -> str | None:
+    """The task that was named before the option, itself or by a data set; not by a recipe file."""
+    from bertsmith.data.named_sets import is_name, named_set
+
+    named: str | None = getattr(namespace, "task", None)
+    if named is None or named.endswith(".toml"):
+        return None
+    return named_set(named).task if is_name(named) else named
 
 
 def add_settings_option(parser: argparse.ArgumentParser, recipe: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import itertools
 import json
 import re
@@ -131,10 +130,11 @@ def _lines(file: BinaryIO, name: str, max_bytes: int = MAX_LINE_BYTES) -> Lines:
 
 def _raw_lines(file: BinaryIO, name: str, max_bytes: int) -> Iterator[bytes]:
     """Lines, of one that is too long the beginning."""
-    start = file.peek(2)[:2] if isinstance(file, io.BufferedReader) else b""
-    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise DataError(f"{name} is in UTF-16; save the file as UTF-8")
+    is_first = True
     while raw := file.readline(max_bytes + 1):
+        if is_first and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{name} is in UTF-16; save the file as UTF-8")
+        is_first = False
         yield raw
         while len(raw) > max_bytes and not raw.endswith(b"\n"):
             raw = file.readline(max_bytes + 1)

@@ -147,6 +147,8 @@ def _load(
         attention=attention,
         is_drawn=False,
     )
+    if model.bert.pooler is not None and not source.has_pooler:
+        initialize(model.bert.pooler, source.config.initializer_range)
     heads = _heads_to_take(source, tasks, features)
     report = _copy(model, source.weights, source.names, heads)
     missing = [name for name in report.new if name.startswith("bert.") and "pooler" not in name]
@@ -155,8 +157,6 @@ def _load(
             f"{source.weights.source} lacks {_some(missing)} of the encoder; the model is damaged "
             "or not a BERT"
         )
-    if model.bert.pooler is not None and any("pooler" in name for name in report.new):
-        initialize(model.bert.pooler, source.config.initializer_range)
     left_over = [*report.left_over, *source.extra_names]
     report = dataclasses.replace(report, left_over=left_over)
     return LoadedModel(model.eval(), source.tokenizer, report, source.pooling)

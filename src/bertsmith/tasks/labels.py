@@ -27,19 +27,22 @@ def checked_labels(labels: Sequence[str | int]) -> list[str]:
     return names
 
 
-def check_not_joined(labels: Mapping[str, int]) -> None:
+def check_not_joined(places: Mapping[str, str]) -> None:
     """Refuse a label that is several of the others with a separator between them.
+
+    Args:
+        places: of each label, where it comes first.
 
     Raises:
         DataError: there is one, such as "a,b" beside "a".
     """
     for separator in _SEPARATORS:
-        for label in labels:
+        for label, location in places.items():
             parts = [part.strip() for part in label.split(separator)]
-            if len(parts) > 1 and any(part in labels for part in parts):
+            if len(parts) > 1 and any(part in places for part in parts):
                 raise DataError(
-                    f"the label {label!r} seems to be several; say task.label_separator="
-                    f"'{separator}', or list all labels in task.labels if it is one"
+                    f"{location}: the label {label!r} seems to be several; say "
+                    f"task.label_separator='{separator}', or list all labels in task.labels if it is one"
                 )
 
 

@@ -120,6 +120,7 @@ class SequenceClassification(SequenceTask):
                 do not make a classification.
         """
         counts: Counter[str] = Counter()
+        places: dict[str, str] = {}
         num_records = 0
         for record in self.learning_pairs(self.labelled(records)):
             num_records += 1
@@ -127,9 +128,10 @@ class SequenceClassification(SequenceTask):
                 if self.labels is not None:
                     self._index(label, record)
                 counts[label] += 1
+                places.setdefault(label, record.location)
         if self.labels is None:
             if self.multi_label and self.label_separator is None:
-                check_not_joined(counts)
+                check_not_joined(places)
             self._set_labels(sorted_labels(counts))
         if self.class_weights is not None:
             self.class_weights = resolve_class_weights(

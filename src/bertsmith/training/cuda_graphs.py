@@ -9,7 +9,9 @@ has its graph.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,7 +28,8 @@ Passes = Callable[[Batch, Targets], Results]
 # Tokens are rounded up by at most an eighth, lengths to a multiple of this.
 LENGTH_STEP = 32
 MIN_TOKEN_STEP = 64
-# Each keeps its activations' memory; one more shape than these runs without a graph.
+# They share the memory of their activations, and each keeps its kernels and a batch; one more shape
+# than these runs without a graph.
 MAX_GRAPHS = 48
 
 
@@ -110,7 +113,9 @@ class GraphedPasses:
     def _capture(self, batch: Batch, targets: Targets) -> _Captured:
         """Record the passes, which does not run them; the random generator is left as it was.
 
-        `torch.cuda.graph` would do, but first collects garbage, as long as twenty steps take.
+        `torch.cuda.graph` would do, but first collects garbage, as long as twenty steps take. It
+        does so because a graph that Python frees during a capture would break it; so nothing is
+        collected then.
         """
         generator = torch.cuda.get_rng_state(self.device)
         stream = _capture_stream(self.device)
@@ -121,11 +126,12 @@ class GraphedPasses:
             if not self._is_warm:
                 self._warm_up(batch, targets)
             torch.cuda.synchronize(self.device)
-            graph.capture_begin(pool=self._pool)
-            try:
-                results = self._run(batch, targets)
-            finally:
-                graph.capture_end()
+            with _no_garbage_collection():
+                graph.capture_begin(pool=self._pool)
+                try:
+                    results = self._run(batch, targets)
+                finally:
+                    graph.capture_end()
         current.wait_stream(stream)
         torch.cuda.set_rng_state(generator, self.device)
         return _Captured(graph, batch, targets, results)
@@ -145,6 +151,17 @@ class GraphedPasses:
 def _capture_stream(device: torch.device) -> torch.cuda.Stream:
     """One for the process, since libraries keep 64 MiB of workspace for each stream they see."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def filled_to_shape(batch: Batch, *, pad_id: int, max_positions: int) -> Batch:

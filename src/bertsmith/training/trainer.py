@@ -18,16 +18,15 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from bertsmith.batch import Batch
 from bertsmith.data.loader import LoadedBatch, Position
 from bertsmith.errors import DataError
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
-from bertsmith.training.cuda_graphs import GraphedPasses, Results
 from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
-from bertsmith.training.parallelize import choose_precision, precision_context
+from bertsmith.training.parallelize import choose_precision
+from bertsmith.training.passes import StepPasses
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
 from bertsmith.training.signals import StopSignals
@@ -164,22 +163,9 @@ class Trainer:
         # GPU at each, and those found finite and not logged yet.
         self._unchecked: list[dict[str, Tensor]] = []
         self._checked: list[dict[str, Tensor]] = []
-        model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
-        self._forward: Callable[..., Any] = (
-            torch.compile(self._logits_and_losses) if settings.compile else self._logits_and_losses
+        self.passes = StepPasses(
+            model, self.device, settings, precision=self.precision, cuda_graphs=cuda_graphs
         )
-        # An LSTM over packed sequences has to know their lengths on the CPU.
-        is_plain = model.features is None
-        is_plain = is_plain and not (settings.compile or settings.gradient_checkpointing)
-        self._graphed: GraphedPasses | None = None
-        if cuda_graphs and is_plain and self.device.type == "cuda":
-            self._graphed = GraphedPasses(
-                self._passes,
-                self.parameters,
-                self.device,
-                pad_id=model.config.pad_token_id,
-                max_positions=model.config.max_position_embeddings,
-            )
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a checkpoint of this run."""
@@ -226,7 +212,7 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for _ in range(self.settings.accumulation_steps):
             loaded = next(batches)
-            (logits, losses), targets = self._run(loaded)
+            (logits, losses), targets = self.passes(loaded)
             tokens += loaded.batch.num_tokens
             for name, value in losses.items():
                 share = value.detach() / self.settings.accumulation_steps
@@ -234,8 +220,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         for optimizer in self.optimizers:
             optimizer.step()
-            # A graph adds to the gradients where they were when it was captured.
-            optimizer.zero_grad(set_to_none=self._graphed is None)
+            optimizer.zero_grad(set_to_none=not self.passes.keep_gradients)
         self._unchecked.append(sums | {"grad_norm": norm.detach()})
         total = torch.stack(list(sums.values())).sum().float()
         self._losses_since_evaluation += torch.stack([total, torch.ones_like(total)])
@@ -251,27 +236,6 @@ class Trainer:
             self._check_finite()
         if is_logged:
             self._log_training(logits, targets)
-
-    def _run(self, loaded: LoadedBatch) -> tuple[Results, dict[str, Tensor]]:
-        """Forward and backward passes over a batch, and the targets on the device."""
-        if self._graphed is not None:
-            return self._graphed(loaded.batch, loaded.targets)
-        batch = loaded.batch.to(self.device, non_blocking=True)
-        targets = {k: v.to(self.device, non_blocking=True) for k, v in loaded.targets.items()}
-        return self._passes(batch, targets), targets
-
-    def _passes(self, batch: Batch, targets: dict[str, Tensor]) -> Results:
-        with precision_context(self.device, self.precision):
-            logits, losses = self._forward(batch, targets)
-        loss = torch.stack(list(losses.values())).sum() / self.settings.accumulation_steps
-        loss.backward()  # type: ignore[no-untyped-call]
-        return logits, losses
-
-    def _logits_and_losses(
-        self, batch: Any, targets: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        logits = self.model(batch, targets)
-        return logits, self.model.losses(logits, targets)
 
     def _progress(self) -> float:
         state, settings = self.state, self.settings

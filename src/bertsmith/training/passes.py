@@ -1,0 +1,106 @@
+"""The passes of a step: what a model says about a microbatch, its losses, and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bertsmith.batch import Batch
+from bertsmith.data.loader import LoadedBatch
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.training.cuda_graphs import GraphedPasses, Results, Targets
+from bertsmith.training.parallelize import precision_context
+from bertsmith.training.recipe import TrainSettings
+
+
+class Passes:
+    """Forward and backward pass, which adds to the parameters' gradients.
+
+    It holds the model and nothing that holds it, so that a run's model and its graphs are freed
+    as soon as the run is over, and not when Python next collects garbage.
+
+    Args:
+        model: on the device.
+        device: where to compute.
+        settings: the `[train]` section.
+        precision: `fp32`, or `bf16` for matrix products in bfloat16.
+    """
+
+    def __init__(
+        self, model: BertForTasks, device: torch.device, settings: TrainSettings, *, precision: str
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.precision = precision
+        self.accumulation_steps = settings.accumulation_steps
+        model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
+        self._forward: Callable[..., Results] = (
+            torch.compile(_logits_and_losses) if settings.compile else _logits_and_losses
+        )
+
+    def __call__(self, batch: Batch, targets: Targets) -> Results:
+        """Logits and losses of a batch on the device; the losses' share of a step is added."""
+        with precision_context(self.device, self.precision):
+            logits, losses = self._forward(self.model, batch, targets)
+        loss = torch.stack(list(losses.values())).sum() / self.accumulation_steps
+        loss.backward()  # type: ignore[no-untyped-call]
+        return logits, losses
+
+
+class StepPasses:
+    """The passes over what a loader gives, on a GPU by CUDA graphs where these can be had.
+
+    Args:
+        model, device, settings, precision: as for `Passes`.
+        cuda_graphs: replay the passes as such, where the device is one for them.
+    """
+
+    def __init__(
+        self,
+        model: BertForTasks,
+        device: torch.device,
+        settings: TrainSettings,
+        *,
+        precision: str,
+        cuda_graphs: bool,
+    ) -> None:
+        self.device = device
+        self._passes = Passes(model, device, settings, precision=precision)
+        # An LSTM over packed sequences has to know their lengths on the CPU.
+        is_plain = model.features is None
+        is_plain = is_plain and not (settings.compile or settings.gradient_checkpointing)
+        self._graphed: GraphedPasses | None = None
+        if cuda_graphs and is_plain and device.type == "cuda":
+            self._graphed = GraphedPasses(
+                self._passes,
+                [parameter for parameter in model.parameters() if parameter.requires_grad],
+                device,
+                pad_id=model.config.pad_token_id,
+                max_positions=model.config.max_position_embeddings,
+            )
+
+    @property
+    def keep_gradients(self) -> bool:
+        """Whether gradients are to be set to zero and not to None.
+
+        A graph adds to the gradients where they were when it was captured.
+        """
+        return self._graphed is not None
+
+    def __call__(self, loaded: LoadedBatch) -> tuple[Results, Targets]:
+        """Logits, losses, and the targets on the device."""
+        if self._graphed is not None:
+            return self._graphed(loaded.batch, loaded.targets)
+        batch = loaded.batch.to(self.device, non_blocking=True)
+        targets = {k: v.to(self.device, non_blocking=True) for k, v in loaded.targets.items()}
+        return self._passes(batch, targets), targets
+
+
+def _logits_and_losses(
+    model: Any, batch: Any, targets: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    logits = model(batch, targets)
+    return logits, model.losses(logits, targets)
