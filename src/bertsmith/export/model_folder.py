@@ -151,7 +151,10 @@ def _load(
         initialize(model.bert.pooler, source.config.initializer_range)
     heads = _heads_to_take(source, tasks, features)
     report = _copy(model, source.weights, source.names, heads)
-    missing = [name for name in report.new if name.startswith("bert.") and "pooler" not in name]
+    may_be_new = (
+        ("heads.", "features.") if source.has_pooler else ("heads.", "features.", "bert.pooler.")
+    )
+    missing = [name for name in report.new if not name.startswith(may_be_new)]
     if missing:
         raise CheckpointError(
             f"{source.weights.source} lacks {_some(missing)} of the encoder; the model is damaged "

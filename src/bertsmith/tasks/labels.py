@@ -42,7 +42,8 @@ def check_not_joined(places: Mapping[str, str]) -> None:
             if len(parts) > 1 and any(part in places for part in parts):
                 raise DataError(
                     f"{location}: the label {label!r} seems to be several; say "
-                    f"task.label_separator='{separator}', or list all labels in task.labels if it is one"
+                    f"task.label_separator='{separator}', or list all labels in task.labels if "
+                    "it is one"
                 )
 
 
