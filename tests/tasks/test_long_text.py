@@ -29,12 +29,14 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_vocabulary(Vocabulary([*SPECIAL_TOKENS, *WORDS]), lowercase=True)
 
 
-def words_of(tokenizer: Tokenizer, long_text: LongText, *texts: str, length: int) -> list[str]:
-    pair = texts[1] if len(texts) == 2 else None
-    encodings, _, _ = long_text.encode(tokenizer, texts[0], pair, length)
-    return [
-        " ".join(each.tokens).replace("[CLS] ", "").replace(" [SEP]", "|") for each in encodings
-    ]
+def read(
+    tokenizer: Tokenizer, long_text: LongText, *texts: str, length: int
+) -> tuple[list[str], bool]:
+    """The wordpieces of each window, and whether some are lost."""
+    found, is_cut = long_text.fitted(tokenizer.ids_batch(texts, split_special_tokens=False), length)
+    assert all(len(tokenizer.with_special_tokens(parts)[0]) <= length for parts in found)
+    words = [" ".join(f"{tokenizer.decode(part)}|" for part in parts) for parts in found]
+    return words, is_cut
 
 
 @pytest.mark.parametrize(
@@ -42,39 +44,37 @@ def words_of(tokenizer: Tokenizer, long_text: LongText, *texts: str, length: int
     [("head", "a b c d e f g h|"), ("tail", "e f g h i j k l|"), ("head_tail", "a b g h i j k l|")],
 )
 def test_a_part_is_kept(tokenizer: Tokenizer, rule: Any, kept: str) -> None:
-    assert words_of(tokenizer, LongText(rule), TEXT, length=10) == [kept]
-    assert LongText(rule).encode(tokenizer, TEXT, None, 10)[1]
-    assert not LongText(rule).encode(tokenizer, TEXT, None, 14)[1]
+    assert read(tokenizer, LongText(rule), TEXT, length=10) == ([kept], True)
+    assert read(tokenizer, LongText(rule), TEXT, length=14) == ([f"{TEXT}|"], False)
 
 
 def test_windows_cover_the_whole_text(tokenizer: Tokenizer) -> None:
-    assert words_of(tokenizer, LongText("windows"), TEXT, length=10) == [
+    assert read(tokenizer, LongText("windows"), TEXT, length=10)[0] == [
         "a b c d e f g h|",
         "f g h i j k l|",
     ]
-    assert words_of(tokenizer, LongText("windows", window_step=8), TEXT, length=10) == [
+    assert read(tokenizer, LongText("windows", window_step=8), TEXT, length=10)[0] == [
         "a b c d e f g h|",
         "i j k l|",
     ]
-    assert not LongText("windows").encode(tokenizer, TEXT, None, 10)[1]
+    assert not read(tokenizer, LongText("windows"), TEXT, length=10)[1]
 
 
 def test_the_longer_text_of_a_pair_is_read_in_windows(tokenizer: Tokenizer) -> None:
     windows = LongText("windows", window_step=4)
-    assert words_of(tokenizer, windows, "a b", TEXT, length=9) == [
+    assert read(tokenizer, windows, "a b", TEXT, length=9)[0] == [
         "a b| a b c d|",
         "a b| e f g h|",
         "a b| i j k l|",
     ]
-    assert words_of(tokenizer, windows, TEXT, "a b", length=9) == [
+    assert read(tokenizer, windows, TEXT, "a b", length=9)[0] == [
         "a b c d| a b|",
         "e f g h| a b|",
         "i j k l| a b|",
     ]
     # Of two long ones the shorter loses what it has beyond half of the room, and that is said.
-    encodings, is_cut, length = windows.encode(tokenizer, TEXT, "a b c d e f", 9)
-    assert length == 12 + 6 + 3
-    assert [sum(each.segment_ids) for each in encodings] == [4] * 4
+    found, is_cut = read(tokenizer, windows, TEXT, "a b c d e f", length=9)
+    assert [each.partition("| ")[2] for each in found] == ["a b c|"] * 4
     assert is_cut
 
 
@@ -135,6 +135,4 @@ def test_real_text_of_any_length_is_answered(tokenizer: Tokenizer, shared_data: 
     path = shared_data / "tasks" / "rte" / "dev.tsv"
     text = " ".join(path.read_text(encoding="utf-8").split()[:3000])
     for rule in ("head", "tail", "head_tail", "windows"):
-        encodings, is_cut, _ = LongText(rule).encode(tokenizer, text, text[:500], 32)
-        assert all(len(each) <= 32 for each in encodings)
-        assert is_cut
+        assert read(tokenizer, LongText(rule), text, text[:500], length=32)[1]

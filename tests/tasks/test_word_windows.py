@@ -15,7 +15,6 @@ from bertsmith.tasks.word_windows import (
     WordPieces,
     WordWindows,
     cut_words,
-    joined,
     vote,
 )
 from bertsmith.text.tokenizer import Tokenizer
@@ -53,7 +52,8 @@ def windows_of(
 ) -> list[Window]:
     words = sentence.split()
     maker = WordWindows(tokenizer, max_length, step, **options)
-    return maker.of(cut_words(words, tokenizer), 0, len(words))
+    [pieces] = cut_words([words], tokenizer)
+    return maker.of(pieces, 0, len(words))
 
 
 @pytest.mark.parametrize("swallowed", ["\x96", "\u200e", "\xad", "\u00a0", "\ufeff"])
@@ -62,11 +62,21 @@ def test_words_that_the_tokenizer_deletes_keep_their_place(
 ) -> None:
     assert len(tokenizer.encode(["a", swallowed])) == 3
     words = [swallowed, "ab", swallowed, swallowed, "c", swallowed]
-    pieces = cut_words(words, tokenizer)
+    before, pieces = cut_words([["b", swallowed], words], tokenizer)
     unknown = tokenizer.unk_id
+    assert list(before.ids) == [PIECES.index("b"), unknown]
     a, b, c = (PIECES.index(piece) for piece in ("a", "##b", "c"))
     assert list(pieces.ids) == [unknown, a, b, unknown, unknown, c, unknown]
     assert list(pieces.starts) == [0, 1, 3, 4, 5, 6, 7]
+
+
+def test_words_are_cut_as_the_tokenizer_cuts_them(tokenizer: Tokenizer) -> None:
+    words = ["abc.d", "[MASK]", "x[SEP]", "é", "[mask]", "a" * 300]
+    [pieces] = cut_words([words], tokenizer)
+    assert list(pieces.ids) == tokenizer.encode(words).ids[1:-1]
+    assert [end - start for start, end in pairwise(pieces.starts)] == [
+        len(tokenizer.encode([word])) - 2 for word in words
+    ]
 
 
 def test_windows_are_of_whole_words_and_overlap(tokenizer: Tokenizer) -> None:
@@ -89,7 +99,7 @@ def test_a_word_longer_than_the_model_is_cut(tokenizer: Tokenizer) -> None:
 
 def test_a_sentence_has_its_neighbours_around_it(tokenizer: Tokenizer) -> None:
     sentences = ("a b c d e", "fg h", "i j k l")
-    document = joined(cut_words(each.split(), tokenizer) for each in sentences)
+    [document] = cut_words([" ".join(sentences).split()], tokenizer)
 
     def around(first: int, end: int, max_length: int) -> list[str]:
         maker = WordWindows(tokenizer, max_length, 2, has_context=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from bertsmith.data.chunked import until_error
 from bertsmith.data.example import Example
 from bertsmith.errors import BertsmithError, ConfigError
 
@@ -35,7 +36,7 @@ def answered_in_order(
     if batch_tokens < 1:
         raise ConfigError(f"batch_tokens ({batch_tokens}) must be at least 1")
     errors: list[BertsmithError] = []
-    for window in _grouped(_until_error(examples, errors), WINDOW_BATCHES * batch_tokens):
+    for window in _grouped(until_error(examples, errors), WINDOW_BATCHES * batch_tokens):
         order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
         answers: list[Answer] = []
         for batch in _grouped((window[place] for place in order), batch_tokens):
@@ -44,13 +45,6 @@ def answered_in_order(
         yield from (places[place] for place in range(len(window)))
     if errors:
         raise errors[0]
-
-
-def _until_error(examples: Iterable[Example], errors: list[BertsmithError]) -> Iterator[Example]:
-    try:
-        yield from examples
-    except BertsmithError as error:
-        errors.append(error)
 
 
 def _grouped(examples: Iterable[Example], max_tokens: int) -> Iterator[list[Example]]:

@@ -126,8 +126,10 @@ def _conll_rows(lines: Lines, name: str) -> Rows:
             yield number, _Break.DOCUMENT
         else:
             # The first line with several columns decides: a blank beside tabs is part of a cell.
-            between = separator or ("\t" if "\t" in line else " +")
-            cells = re.split(between, line if between == "\t" else line.strip(" "))
+            between = separator or ("\t" if "\t" in line else " ")
+            cells = line.split(between)
+            if between == " ":
+                cells = list(filter(None, cells))
             if len(cells) > 1:
                 separator = between
             count = count or len(cells)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from bertsmith.errors import ConfigError
-from bertsmith.text.encoding import Encoding, Truncation, room
-from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.encoding import Cut, Truncation, room, truncate, windows
 
 LongTextRule = Literal["head", "tail", "head_tail", "windows"]
 WindowJoin = Literal["mean", "max"]
@@ -51,35 +50,26 @@ class LongText:
         if step is not None and (not isinstance(step, int) or step < 1):
             raise ConfigError(f"task.window_step ({step!r}) must be a whole number of at least 1")
 
-    def encode(
-        self, tokenizer: Tokenizer, text: str, pair: str | None, max_length: int
-    ) -> tuple[list[Encoding], bool, int]:
-        """One sequence, or one for each window; whether text is lost; wordpieces of the whole.
+    def fitted(self, texts: Sequence[Cut], max_length: int) -> tuple[list[list[Cut]], bool]:
+        """What is read of a text or of a pair, once or for each window; whether some is lost.
 
         The longer text of a pair is the one read in windows; the other loses what it has beyond
         half of the room.
         """
-        whole = tokenizer.encode(text, pair)
-        if len(whole) <= max_length:
-            return [whole], False, len(whole)
+        space = room(max_length, len(texts))
+        if sum(map(len, texts)) <= space:
+            return [list(texts)], False
         if self.rule != "windows":
-            rule = _TRUNCATION[self.rule]
-            cut = tokenizer.encode(text, pair, max_length=max_length, truncation=rule)
-            return [cut], True, len(whole)
-        num_texts = 1 if pair is None else 2
-        second = sum(whole.segment_ids) - 1 if pair is not None else 0
-        first = len(whole) - second - num_texts - 1
-        max_other = room(max_length, num_texts) // 2
-        is_cut = pair is not None and min(first, second) > max_other
-        windows = tokenizer.encode_windows(
-            text,
-            pair,
+            return [truncate(texts, max_length, _TRUNCATION[self.rule])], True
+        is_cut = len(texts) == 2 and min(map(len, texts)) > space // 2
+        found = windows(
+            texts,
             max_length=max_length,
             step=self.window_step or max(1, max_length // 2),
-            over="first" if first > second else "last",
-            max_other=max_other,
+            over="first" if len(texts[0]) > len(texts[-1]) else "last",
+            max_other=space // 2,
         )
-        return windows, is_cut, len(whole)
+        return found, is_cut
 
     def join(self, rows: Sequence[Tensor]) -> Tensor:
         """(..., C) logits of each window → (..., C)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from bertsmith.data.choices import (
     choice_question_of,
     without_answer,
 )
+from bertsmith.data.chunked import chunked
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
@@ -33,9 +34,9 @@ from bertsmith.ops.ragged import row_indices, take_rows
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
 from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
-from bertsmith.tasks.task import RecordTask, ScoredRecord, Targets
+from bertsmith.tasks.task import TOKENIZED_AT_ONCE, RecordTask, ScoredRecord, Targets
 from bertsmith.tasks.verdict import Verdict
-from bertsmith.text.encoding import Encoding, room
+from bertsmith.text.encoding import room, windows
 from bertsmith.text.tokenizer import Tokenizer
 
 
@@ -118,20 +119,17 @@ class MultipleChoice(RecordTask):
         Raises:
             DataError: a record is no question, or its answer none of the choices.
         """
-        for record in records:
-            question = choice_question_of(record)
-            target = answer_of(record, question.choices)
-            length, windows = self._windows(question, tokenizer, max_length)
-            examples = (
-                Example(
-                    array("i", chain.from_iterable(each.ids for each in window)),
-                    array("b", chain.from_iterable(each.segment_ids for each in window)),
-                    target,
-                    tuple(map(len, window)),
+        for chunk in chunked(map(_read, records), TOKENIZED_AT_ONCE):
+            texts = (text for _, question, _ in chunk for text in _texts(question))
+            ids = iter(tokenizer.ids_batch(list(texts), split_special_tokens=False))
+            for record, question, target in chunk:
+                context, *choices = islice(ids, len(question.choices) + 1)
+                length = len(context) + max(map(len, choices)) + 3
+                examples = tuple(
+                    _example([tokenizer.with_special_tokens(pair) for pair in window], target)
+                    for window in self._windows(context, choices, max_length)
                 )
-                for window in windows
-            )
-            yield EncodedRecord(record, tuple(examples), question.choices, length)
+                yield EncodedRecord(record, examples, question.choices, length)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """`answers` (Q,) and `choice_indices` (Q, K)."""
@@ -199,44 +197,53 @@ class MultipleChoice(RecordTask):
         return {key: value for key, value in given.items() if value is not None}
 
     def _windows(
-        self, question: ChoiceQuestion, tokenizer: Tokenizer, max_length: int
-    ) -> tuple[int, list[list[Encoding]]]:
-        """The length of the longest choice as it stands, and the sequences of all choices.
-
-        These for each window of the context, or for the whole.
-        """
-        long_text, context = self.long_text, question.context
-        whole = [tokenizer.encode(context, each) for each in question.continuations]
-        longest = max(map(len, whole))
-        if longest <= max_length:
-            return longest, [whole]
+        self, context: list[int], choices: list[list[int]], max_length: int
+    ) -> list[list[list[list[int]]]]:
+        """The pairs of context and choice for each window of the context, or for the whole."""
+        long_text, space = self.long_text, room(max_length, 2)
+        longest = max(map(len, choices))
+        if len(context) + longest <= space:
+            return [[[context, choice] for choice in choices]]
         if long_text.rule != "windows":
             self.num_truncated += 1
-            cut = (
-                long_text.encode(tokenizer, context, each, max_length)[0]
-                for each in question.continuations
-            )
-            return longest, [list(chain.from_iterable(cut))]
+            fitted = (long_text.fitted([context, choice], max_length) for choice in choices)
+            return [[pair for (pair,), _ in fitted]]
         # All choices are compared in the same windows, as wide as the longest choice leaves them.
-        space = room(max_length, 2)
-        lengths = [sum(each.segment_ids) - 1 for each in whole]
-        context_length = len(whole[0]) - lengths[0] - 3
-        max_choice = min(space - 1, max(space // 2, space - context_length))
-        self.num_truncated += max(lengths) > max_choice
-        lengths = [min(length, max_choice) for length in lengths]
-        unused = [max(lengths) - length for length in lengths]
-        windows = (
-            tokenizer.encode_windows(
-                context,
-                each,
-                max_length=max_length - spare,
+        max_choice = min(space - 1, max(space // 2, space - len(context)))
+        self.num_truncated += longest > max_choice
+        longest = min(longest, max_choice)
+        of_choices = (
+            windows(
+                [context, choice],
+                max_length=max_length - longest + min(len(choice), max_choice),
                 step=long_text.window_step or max(1, max_length // 2),
                 over="first",
                 max_other=max_choice,
             )
-            for each, spare in zip(question.continuations, unused, strict=True)
+            for choice in choices
         )
-        return longest, [list(window) for window in zip(*windows, strict=True)]
+        return [list(pairs) for pairs in zip(*of_choices, strict=True)]
+
+
+def _read(record: Record) -> tuple[Record, ChoiceQuestion, int | None]:
+    """The record, its question, and the place of the right choice, if it is known."""
+    question = choice_question_of(record)
+    return record, question, answer_of(record, question.choices)
+
+
+def _texts(question: ChoiceQuestion) -> list[str]:
+    """Every text of which there are ids to be had: the context, and what follows it."""
+    return [question.context, *question.continuations]
+
+
+def _example(sequences: list[tuple[list[int], list[int]]], target: int | None) -> Example:
+    """The sequences of one question, one for each choice."""
+    return Example(
+        array("i", chain.from_iterable(ids for ids, _ in sequences)),
+        array("b", chain.from_iterable(segment_ids for _, segment_ids in sequences)),
+        target,
+        tuple(len(ids) for ids, _ in sequences),
+    )
 
 
 TASK = MultipleChoice

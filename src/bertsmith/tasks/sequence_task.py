@@ -9,11 +9,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bertsmith.data.chunked import chunked
 from bertsmith.data.columns import label_of, texts_of
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
@@ -21,7 +23,7 @@ from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.tasks.linear_head import check_dropout
 from bertsmith.tasks.long_text import LongText, LongTextRule, WindowJoin
-from bertsmith.tasks.task import RecordTask, ScoredRecord
+from bertsmith.tasks.task import TOKENIZED_AT_ONCE, RecordTask, ScoredRecord
 from bertsmith.text.tokenizer import Tokenizer
 
 
@@ -94,21 +96,16 @@ class SequenceTask(RecordTask):
                 nothing to the task, or is a pair where the task is about single texts, or the
                 other way round.
         """
-        for record in records:
-            text, pair = texts_of(record)
-            self._check_pair(record, pair)
-            encodings, is_cut, length = self.long_text.encode(tokenizer, text, pair, max_length)
-            self.num_truncated += is_cut
-            target = None
-            if self.is_labelled(record):
-                target = self.target_of(record)
-                _check_filled(record, text, pair)
-            # Arrays, since lists of numbers take eight times the memory.
-            examples = (
-                Example(array("i", each.ids), array("b", each.segment_ids), target)
-                for each in encodings
-            )
-            yield EncodedRecord(record, tuple(examples), length=length)
+        for chunk in chunked(map(self._read, records), TOKENIZED_AT_ONCE):
+            texts = [text for _, texts, _ in chunk for text in texts]
+            ids = iter(tokenizer.ids_batch(texts, split_special_tokens=False))
+            for record, texts, target in chunk:
+                pieces = list(islice(ids, len(texts)))
+                parts, is_cut = self.long_text.fitted(pieces, max_length)
+                self.num_truncated += is_cut
+                examples = tuple(_example(tokenizer, each, target) for each in parts)
+                length = sum(map(len, pieces)) + len(pieces) + 1
+                yield EncodedRecord(record, examples, length=length)
 
     def join(self, record: EncodedRecord, logits: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
         """(1, ...) logits of each window → (...)."""
@@ -144,6 +141,16 @@ class SequenceTask(RecordTask):
         given |= self.long_text.settings()
         return {key: value for key, value in given.items() if value is not None}
 
+    def _read(self, record: Record) -> tuple[Record, list[str], Any]:
+        """The record, its texts, and what is to be learned from it."""
+        text, pair = texts_of(record)
+        self._check_pair(record, pair)
+        target = None
+        if self.is_labelled(record):
+            target = self.target_of(record)
+            _check_filled(record, text, pair)
+        return record, [text] if pair is None else [text, pair], target
+
     def _check_pair(self, record: Record, pair: str | None) -> None:
         if self.pairs and pair is None:
             raise DataError(
@@ -155,6 +162,12 @@ class SequenceTask(RecordTask):
                 f"{record.location} is a pair of texts and the task was learned from single ones; "
                 "name the column to read alone with data.text=COLUMN"
             )
+
+
+def _example(tokenizer: Tokenizer, texts: Sequence[list[int]], target: Any) -> Example:
+    ids, segment_ids = tokenizer.with_special_tokens(texts)
+    # Arrays, since lists of numbers take eight times the memory.
+    return Example(array("i", ids), array("b", segment_ids), target)
 
 
 def _check_filled(record: Record, text: str, pair: str | None) -> None:

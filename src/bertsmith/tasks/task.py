@@ -27,6 +27,9 @@ from bertsmith.text.tokenizer import Tokenizer
 
 Targets = Mapping[str, Tensor]
 
+TOKENIZED_AT_ONCE = 64
+"""How many records a task reads ahead: enough that calling the tokenizer costs nothing."""
+
 
 class Head(nn.Module, ABC):
     """The layers that a task puts on top of the encoder."""

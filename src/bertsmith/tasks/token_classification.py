@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from bertsmith.data.chunked import chunked
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
@@ -29,9 +30,9 @@ from bertsmith.tasks.labels import checked_labels
 from bertsmith.tasks.linear_head import LinearHead, check_dropout
 from bertsmith.tasks.losses import mean_cross_entropy
 from bertsmith.tasks.tag_labels import TagLabels, learn_tags
-from bertsmith.tasks.task import RecordTask, ScoredRecord, Targets
+from bertsmith.tasks.task import TOKENIZED_AT_ONCE, RecordTask, ScoredRecord, Targets
 from bertsmith.tasks.verdict import Verdict
-from bertsmith.tasks.word_windows import Window, WordVotes, WordWindows, cut_words, joined, vote
+from bertsmith.tasks.word_windows import Window, WordVotes, WordWindows, cut_words, vote
 from bertsmith.text.tokenizer import Tokenizer
 
 LabelPieces = Literal["first", "all"]
@@ -45,6 +46,14 @@ class TokenClassificationHead(LinearHead):
         """(T, H) hidden states → (T, C)."""
         logits: Tensor = self.classifier(self.dropout(output.hidden_states))
         return logits
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    record: Record
+    words: list[str]
+    gold: Sequence[int] | None
+    """The label of each word."""
 
 
 @dataclass(frozen=True)
@@ -169,21 +178,19 @@ class TokenClassification(RecordTask):
             only_first=self.long_text == "head",
             has_context=self.document_context,
         )
-        for document in self._documents(records):
-            sentences = [tagged_sentence(record) for record in document]
-            pieces = joined(cut_words(each.words, tokenizer) for each in sentences)
-            end = 0
-            for record, sentence in zip(document, sentences, strict=True):
-                start, end = end, end + len(sentence.words)
-                found = windows.of(pieces, start, end)
-                num_tagged = found[-1].first_word + len(found[-1].starts) - 1
-                self.num_truncated += num_tagged < end - start
-                gold = None
-                if sentence.tags is not None:
-                    gold = self._known_tags().numbers(record, sentence.tags)
-                examples = tuple(self._example(window, gold) for window in found)
-                length = pieces.starts[end] - pieces.starts[start] + 2
-                yield EncodedRecord(record, examples, _Source(end - start, found, gold), length)
+        for documents in chunked(self._documents(records), TOKENIZED_AT_ONCE):
+            texts = [[word for each in document for word in each.words] for document in documents]
+            for document, pieces in zip(documents, cut_words(texts, tokenizer), strict=True):
+                end = 0
+                for sentence in document:
+                    start, end = end, end + len(sentence.words)
+                    found = windows.of(pieces, start, end)
+                    num_tagged = found[-1].first_word + len(found[-1].starts) - 1
+                    self.num_truncated += num_tagged < end - start
+                    examples = tuple(self._example(window, sentence.gold) for window in found)
+                    source = _Source(end - start, found, sentence.gold)
+                    length = pieces.starts[end] - pieces.starts[start] + 2
+                    yield EncodedRecord(sentence.record, examples, source, length)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """`token_labels` (T,)."""
@@ -318,15 +325,22 @@ class TokenClassification(RecordTask):
                 target[start + 1 : end] = array("i", [later]) * (end - start - 1)
         return Example(window.input_ids, segment_ids, target)
 
-    def _documents(self, records: Iterable[Record]) -> Iterator[list[Record]]:
-        """Records in a row that share their context; each alone where there is none."""
+    def _documents(self, records: Iterable[Record]) -> Iterator[list[_Sentence]]:
+        """Sentences in a row that share their context; each alone where there is none."""
 
         def document_of(record: Record) -> object:
             document = record.fields.get("document") if self.document_context else None
             return object() if document is None else (document,)
 
         for _, group in itertools.groupby(records, key=document_of):
-            yield list(group)
+            yield list(map(self._read, group))
+
+    def _read(self, record: Record) -> _Sentence:
+        sentence = tagged_sentence(record)
+        gold = None
+        if sentence.tags is not None:
+            gold = self._known_tags().numbers(record, sentence.tags)
+        return _Sentence(record, sentence.words, gold)
 
 
 TASK = TokenClassification

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertsmith.text.encoding import room
@@ -42,27 +46,28 @@ class Window:
     """The token that is the first piece of each tagged word; the last entry is the end of all."""
 
 
-def cut_words(words: Sequence[str], tokenizer: Tokenizer) -> WordPieces:
-    """The pieces of words; one of control characters, which the tokenizer deletes, is [UNK]."""
-    encoding = tokenizer.encode(words)
-    pieces: list[list[int]] = [[] for _ in words]
-    for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
-        if word is not None:
-            pieces[word].append(piece)
-    ids, starts = array("i"), array("i", [0])
-    for each in pieces:
-        ids.extend(each or [tokenizer.unk_id])
-        starts.append(len(ids))
-    return WordPieces(ids, starts)
+def cut_words(texts: Sequence[Sequence[str]], tokenizer: Tokenizer) -> list[WordPieces]:
+    """The pieces of the words of sentences or documents.
+
+    A word of control characters, which the tokenizer deletes, is [UNK].
+    """
+    words = list(chain.from_iterable(texts))
+    ids, lengths = tokenizer.flat_ids(words, split_special_tokens=False)
+    if not lengths.all():
+        ends = lengths.cumsum()
+        ids = np.insert(ids, ends[lengths == 0], tokenizer.unk_id)
+        lengths = np.maximum(lengths, 1)
+    starts = np.concatenate([[0], lengths.cumsum()])
+    pieces, first = [], 0
+    for text in texts:
+        own = starts[first : first + len(text) + 1]
+        first += len(text)
+        pieces.append(WordPieces(_array(ids[own[0] : own[-1]]), _array(own - own[0])))
+    return pieces
 
 
-def joined(sentences: Iterable[WordPieces]) -> WordPieces:
-    """The pieces of a document's sentences, one after the other."""
-    ids, starts = array("i"), array("i", [0])
-    for each in sentences:
-        starts.extend(len(ids) + start for start in each.starts[1:])
-        ids.extend(each.ids)
-    return WordPieces(ids, starts)
+def _array(numbers: NDArray[Any]) -> array[int]:
+    return array("i", numbers.astype(np.int32).tobytes())
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,13 @@ def vote(windows: Sequence[Window], logits: Sequence[Tensor], num_words: int) ->
         logits: (tokens, C) of each window.
         num_words: of the sentence, W.
     """
+    if len(windows) == 1 and len(windows[0].starts) == num_words + 1:  # as nearly always
+        means, labels = _probabilities(windows[0], logits[0]).max(-1)
+        return WordVotes(labels.tolist(), means.tolist())
     votes = torch.zeros(num_words, logits[0].shape[-1])  # (W, C)
     sums = torch.zeros_like(votes)
     for window, rows in zip(windows, logits, strict=True):
-        probabilities = rows[list(window.starts[:-1])].softmax(-1)
+        probabilities = _probabilities(window, rows)
         words = torch.arange(window.first_word, window.first_word + len(probabilities))
         sums[words] += probabilities
         votes[words, probabilities.argmax(-1)] += 1
@@ -153,3 +161,8 @@ def vote(windows: Sequence[Window], logits: Sequence[Tensor], num_words: int) ->
     return WordVotes(
         labels.masked_fill(counts == 0, -1).flatten().tolist(), means.flatten().tolist()
     )
+
+
+def _probabilities(window: Window, logits: Tensor) -> Tensor:
+    """(W, C), of the window's words."""
+    return logits[torch.tensor(window.starts[:-1], dtype=torch.long)].softmax(-1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from itertools import chain
+from typing import Any, Literal, TypeVar, get_args
 
 from bertsmith.errors import ConfigError, DataError
 
@@ -91,6 +92,10 @@ class Pieces:
         )
 
 
+Cut = TypeVar("Cut", Pieces, list[int])
+"""A text that is cut to wordpieces: all about them, or their ids alone."""
+
+
 def assemble(texts: Sequence[Pieces], cls: tuple[int, str], sep: tuple[int, str]) -> Encoding:
     """Put [CLS] and [SEP], given as (id, token), around one text or two."""
     encoding = Encoding([cls[0]], [cls[1]], [0], [(0, 0)], [None])
@@ -103,7 +108,7 @@ def assemble(texts: Sequence[Pieces], cls: tuple[int, str], sep: tuple[int, str]
     return encoding
 
 
-def truncate(texts: Sequence[Pieces], max_length: int, truncation: Truncation) -> list[Pieces]:
+def truncate(texts: Sequence[Cut], max_length: int, truncation: Truncation) -> list[Cut]:
     """Cut one text or two so that the assembled sequence has at most `max_length` pieces.
 
     Raises:
@@ -123,6 +128,40 @@ def truncate(texts: Sequence[Pieces], max_length: int, truncation: Truncation) -
     if truncation == "tail":
         return [text[len(text) - length :] for text, length in zip(texts, kept, strict=True)]
     return [text[:length] for text, length in zip(texts, kept, strict=True)]
+
+
+def windows(
+    texts: Sequence[Cut],
+    *,
+    max_length: int,
+    step: int,
+    over: Literal["first", "last"],
+    max_other: int | None = None,
+) -> list[list[Cut]]:
+    """The texts of each window over a long one; arguments as for `Tokenizer.encode_windows`.
+
+    Raises:
+        ConfigError: `step` is below 1, or `max_length` too small.
+        DataError: the other text leaves no room.
+    """
+    if step < 1:
+        raise ConfigError(f"step ({step}) must be at least 1 wordpiece")
+    others: list[Cut] = list(texts)
+    document = others.pop(0 if over == "first" else -1)
+    others = [other[:max_other] for other in others]
+    width = room(max_length, len(texts)) - sum(map(len, others))
+    if width < 1:
+        which = "second" if over == "first" else "first"
+        raise DataError(
+            f"the {which} text has {len(others[0])} wordpieces, which leaves no room for the "
+            f"other in max_length ({max_length}); shorten it"
+        )
+    step = min(step, width)
+    starts = range(0, max(1, len(document) - width + step), step)
+    parts = [document[at : at + width] for at in starts]
+    if over == "first":
+        return [list(chain([part], others)) for part in parts]
+    return [list(chain(others, [part])) for part in parts]
 
 
 def room(max_length: int, num_texts: int) -> int:
@@ -155,7 +194,7 @@ def _kept_lengths(lengths: Sequence[int], budget: int, truncation: Truncation) -
     return [first, min(second, budget - first)]
 
 
-def _head_tail(text: Pieces, length: int) -> Pieces:
+def _head_tail(text: Cut, length: int) -> Cut:
     if len(text) <= length:
         return text
     head = length // 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +35,15 @@ class EnginePieces:
         return engine
 
     @cached_property
+    def _special(self) -> re.Pattern[str]:
+        """Matches where a special token may be; one that is normalised first may be anywhere."""
+        added = self._engine.get_added_tokens_decoder().values()
+        special = [token for token in added if token.special]
+        if any(token.normalized for token in special):
+            return re.compile("")
+        return re.compile("|".join(re.escape(token.content) for token in special) or "(?!)")
+
+    @cached_property
     def _model(self) -> Any:
         return self._plain_engine.model
 
@@ -61,6 +71,10 @@ class EnginePieces:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._plain_engine.encode(text, add_special_tokens=False).ids
         return ids
+
+    def may_hold_special_tokens(self, texts: Iterable[str]) -> bool:
+        """Whether one may be recognised in one of the texts."""
+        return any(map(self._special.search, texts))
 
     def pieces(self, texts: Sequence[Text], split_special_tokens: bool) -> list[Pieces]:
         """The pieces of each text, or of each text's words where it came as a list of them.

@@ -69,6 +69,10 @@ class GooglePieces:
         cut = self._model.tokenize
         return [token.id for word in self.words(text) for token in cut(word)]
 
+    def may_hold_special_tokens(self, texts: Iterable[str]) -> bool:
+        """Whether one is in one of the texts."""
+        return any(map(self._special.search, texts))
+
     def pieces(self, texts: Sequence[Text], split_special_tokens: bool) -> list[Pieces]:
         """The pieces of each text, or of each text's words where it came as a list of them.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as Engine
 
-from bertsmith.errors import ConfigError, DataError
+from bertsmith.errors import DataError
 from bertsmith.text.chunks import ChunkCache
-from bertsmith.text.encoding import Encoding, Pieces, Text, Truncation, assemble, room, truncate
+from bertsmith.text.encoding import Encoding, Pieces, Text, Truncation, assemble, truncate, windows
 from bertsmith.text.engine_pieces import EnginePieces
 from bertsmith.text.google_pieces import GooglePieces
 from bertsmith.text.tokenizer_files import (
@@ -189,25 +190,10 @@ class Tokenizer:
             ConfigError: `step` is below 1, or `max_length` too small.
             DataError: the other text leaves no room.
         """
-        if step < 1:
-            raise ConfigError(f"step ({step}) must be at least 1 wordpiece")
         texts = [text] if pair is None else [text, pair]
         pieces = [self._cutter.pieces([each], split_special_tokens)[0] for each in texts]
-        document = pieces.pop(0 if over == "first" else -1)
-        others = [other[:max_other] for other in pieces]
-        width = room(max_length, len(texts)) - sum(map(len, others))
-        if width < 1:
-            which = "second" if over == "first" else "first"
-            raise DataError(
-                f"the {which} text has {len(others[0])} wordpieces, which leaves no room for the "
-                f"other in max_length ({max_length}); shorten it"
-            )
-        step = min(step, width)
-        starts = range(0, max(1, len(document) - width + step), step)
-        windows = [document[at : at + width] for at in starts]
-        if over == "first":
-            return [self._assemble([window, *others]) for window in windows]
-        return [self._assemble([*others, window]) for window in windows]
+        found = windows(pieces, max_length=max_length, step=step, over=over, max_other=max_other)
+        return [self._assemble(parts) for parts in found]
 
     def wordpieces(self, text: str) -> list[str]:
         """The wordpieces of a text, without [CLS] and [SEP]; special tokens are recognised."""
@@ -241,20 +227,43 @@ class Tokenizer:
         """The ids of a text without [CLS] and [SEP]; "[MASK]" in it is text like any other."""
         return self._corpus.ids(text)
 
-    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`ids` of many texts."""
-        ids, lengths = self.flat_ids(texts)
+    def ids_batch(
+        self, texts: Sequence[str], *, split_special_tokens: bool = True
+    ) -> list[list[int]]:
+        """`ids` of many texts; arguments as for `flat_ids`."""
+        ids, lengths = self.flat_ids(texts, split_special_tokens=split_special_tokens)
         flat, ends = ids.tolist(), np.cumsum(lengths).tolist()
         return [flat[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]
 
-    def flat_ids(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def flat_ids(
+        self, texts: Sequence[str], *, split_special_tokens: bool = True
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """`ids` of many texts end to end; the quickest form, best with thousands of sentences.
+
+        Args:
+            texts: any number of them.
+            split_special_tokens: False recognises "[MASK]" and its like in a text, as `encode`
+                does by itself.
 
         Returns:
             The ids of all texts, of `ids_dtype`, read-only; and (number of texts,) int64, how
             many ids each text has (0 for a text of white space).
         """
-        return self._corpus.flat_ids(texts)
+        if split_special_tokens or not self._cutter.may_hold_special_tokens(texts):
+            return self._corpus.flat_ids(texts)
+        pieces = self._cutter.pieces(texts, False)
+        lengths = np.array([len(each) for each in pieces], np.int64)
+        ids = np.fromiter(chain.from_iterable(each.ids for each in pieces), self.ids_dtype)
+        ids.flags.writeable = False
+        return ids, lengths
+
+    def with_special_tokens(self, texts: Sequence[list[int]]) -> tuple[list[int], list[int]]:
+        """Ids and segment ids of `[CLS] text [SEP]`, or of a pair, from the ids of the texts."""
+        ids, segment_ids = [self.cls_id], [0]
+        for segment, text in enumerate(texts):
+            ids += [*text, self.sep_id]
+            segment_ids += [segment] * (len(text) + 1)
+        return ids, segment_ids
 
     @property
     def max_word_characters(self) -> int:
