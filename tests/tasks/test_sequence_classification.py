@@ -114,16 +114,16 @@ def test_gradients_reach_every_parameter(tokenizer: Tokenizer) -> None:
     assert model.heads["sequence_classification"].classifier.bias.grad.abs().min() > 0
 
 
-def test_the_head_starts_as_published() -> None:
+def test_the_head_starts_from_a_whole_normal() -> None:
     torch.manual_seed(0)
     config = BertConfig.preset("mini", vocab_size=100)
     task = SequenceClassification(labels=[str(label) for label in range(100)])
     classifier = BertForTasks(config, [task]).heads["sequence_classification"].classifier
     weight = classifier.weight.detach()
     assert weight.shape == (100, 256)
-    assert float(weight.abs().max()) <= 0.04
-    # 25,600 draws: the deviation of their deviation is 0.5 %.
-    assert float(weight.std()) == pytest.approx(0.01759, rel=0.02)
+    # 25,600 draws: the deviation of their deviation is 0.5 %; a normal cut at 0.04 has 0.0176.
+    assert float(weight.std()) == pytest.approx(0.02, rel=0.02)
+    assert float(weight.abs().max()) > 0.06
     assert not classifier.bias.any()
 
 

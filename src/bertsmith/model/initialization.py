@@ -20,3 +20,16 @@ def initialize(module: nn.Module, initializer_range: float) -> None:
         if isinstance(child, nn.LayerNorm):
             nn.init.ones_(child.weight)
             nn.init.zeros_(child.bias)
+
+
+def initialize_head(module: nn.Module, initializer_range: float) -> None:
+    """Draw a new output layer's matrices from a whole normal; zero biases.
+
+    The published code cuts the normal here too. A fine-tuning lasts a few hundred steps, and a head
+    that starts an eighth smaller passes that much less to the encoder at first: on a short run it
+    costs points (docs/decisions/0031-heads-start-from-a-whole-normal.md).
+    """
+    for child in module.modules():
+        if isinstance(child, nn.Linear):
+            nn.init.normal_(child.weight, std=initializer_range)
+            nn.init.zeros_(child.bias)

@@ -9,7 +9,7 @@ from torch import nn
 
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
-from bertsmith.model.initialization import initialize
+from bertsmith.model.initialization import initialize_head
 from bertsmith.ops.dropout import Dropout
 from bertsmith.tasks.task import Head
 
@@ -25,7 +25,7 @@ class LinearHead(Head):
             config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout
         )
         self.classifier = nn.Linear(bert.output_size, num_outputs)
-        initialize(self, config.initializer_range)
+        initialize_head(self, config.initializer_range)
 
 
 def check_dropout(classifier_dropout: float | None) -> None:

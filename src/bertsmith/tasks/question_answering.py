@@ -25,7 +25,7 @@ from bertsmith.errors import ConfigError, DataError
 from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
 from bertsmith.metrics.squad import AnswerScore, answer_figures, best_threshold, score_answer
 from bertsmith.model.bert import Bert, BertOutput
-from bertsmith.model.initialization import initialize
+from bertsmith.model.initialization import initialize_head
 from bertsmith.ops.ragged import row_indices, take_rows
 from bertsmith.tasks.answer_spans import RankedSpans, rank_spans
 from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
@@ -45,7 +45,7 @@ class QuestionAnsweringHead(Head):
     def __init__(self, bert: Bert) -> None:
         super().__init__()
         self.classifier = nn.Linear(bert.output_size, 2)
-        initialize(self, bert.config.initializer_range)
+        initialize_head(self, bert.config.initializer_range)
 
     def forward(self, output: BertOutput, targets: Targets) -> Tensor:  # noqa: ARG002
         """(T, H) hidden states → (T, 2): column 0 scores starts, column 1 ends."""
