@@ -25,7 +25,7 @@ from bertsmith.ops.dropout import dropout
 from bertsmith.ops.ragged import RaggedLayout
 
 # In bfloat16 without dropout `eager` takes half the time of `sdpa` on a CPU up to here, at 512 a
-# third more.
+# third more (benchmarks/attention.py).
 MAX_EAGER_SEQLEN = 384
 
 

@@ -1,0 +1,112 @@
+"""How long each attention takes, by length, precision and dropout.
+
+    python benchmarks/attention.py [--device cpu] [--threads 2] [--repeats 7] [--hidden-size 768]
+
+Sequences are of mixed lengths, between half of the longest and the longest; about 2,048 tokens in
+all. Times are medians in milliseconds, of the forward pass alone and of both passes. An attention
+that refuses what is asked has no figure. The figures behind `auto` (bertsmith/ops/attention.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bertsmith.errors import ConfigError
+from bertsmith.ops.attention import eager, sdpa, varlen
+from bertsmith.ops.ragged import RaggedLayout
+
+ATTENTIONS = {"sdpa": sdpa, "eager": eager, "varlen": varlen}
+HEADS = {"384": (12, 32), "768": (12, 64)}  # hidden size: heads and the size of one
+LENGTHS = (16, 32, 64, 128, 256, 384, 512)
+NUM_TOKENS = 2048
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--hidden-size", choices=tuple(HEADS), default="768")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+    names = [name for name in ATTENTIONS if name != "varlen" or args.device != "cpu"]
+    print(f"| length | precision | dropout | {' | '.join(names)} |")
+    print("|---" * (3 + len(names)) + "|")
+    choices = itertools.product(LENGTHS, (torch.float32, torch.bfloat16), (0.0, 0.1))
+    for length, dtype, dropout_prob in choices:
+        cells = [str(length), str(dtype).removeprefix("torch."), str(dropout_prob)]
+        for name in names:
+            inputs, layout = sequences(length, dtype, args)
+            try:
+                times = passes(ATTENTIONS[name], inputs, layout, dropout_prob, args)
+            except ConfigError:
+                cells.append("")
+            else:
+                cells.append(" / ".join(f"{1000 * seconds:.2f}" for seconds in times))
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def sequences(
+    longest: int, dtype: torch.dtype, args: argparse.Namespace
+) -> tuple[list[Tensor], RaggedLayout]:
+    """Queries, keys and values (T, N, D), and where each sequence lies in them."""
+    generator = torch.Generator().manual_seed(0)
+    count = max(1, NUM_TOKENS * 4 // (3 * longest))
+    lengths = torch.randint(longest // 2, longest + 1, (count,), generator=generator)
+    lengths[0] = longest
+    bounds = torch.zeros(count + 1, dtype=torch.int32)
+    bounds[1:] = lengths.cumsum(0)
+    layout = RaggedLayout(bounds.to(args.device), longest)
+    heads, size = HEADS[args.hidden_size]
+    inputs = [
+        torch.randn(int(bounds[-1]), heads, size, generator=generator)
+        .to(args.device, dtype)
+        .requires_grad_()
+        for _ in range(3)
+    ]
+    return inputs, layout
+
+
+def passes(
+    attention: Callable[..., Tensor],
+    inputs: list[Tensor],
+    layout: RaggedLayout,
+    dropout_prob: float,
+    args: argparse.Namespace,
+) -> tuple[float, float]:
+    """Seconds of the forward pass, and of forward and backward."""
+
+    def forward() -> None:
+        with torch.no_grad():
+            attention(*inputs, layout, dropout_prob)
+
+    def both() -> None:
+        attention(*inputs, layout, dropout_prob).sum().backward()
+
+    return median(forward, args), median(both, args)
+
+
+def median(work: Callable[[], None], args: argparse.Namespace) -> float:
+    """Of as many times as asked for, after two that do not count."""
+    seconds = []
+    for index in range(args.repeats + 2):
+        start = time.perf_counter()
+        work()
+        if args.device != "cpu":
+            torch.cuda.synchronize()
+        if index >= 2:
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()
