@@ -1,10 +1,11 @@
 """How long each attention takes, by length, precision and dropout.
 
     python benchmarks/attention.py [--device cpu] [--threads 2] [--repeats 7] [--hidden-size 768]
+        [--tokens 2048]
 
-Sequences are of mixed lengths, between half of the longest and the longest; about 2,048 tokens in
-all. Times are medians in milliseconds, of the forward pass alone and of both passes. An attention
-that refuses what is asked has no figure. The figures behind `auto` (bertsmith/ops/attention.py).
+Sequences are of mixed lengths, between half of the longest and the longest. Times are medians in
+milliseconds, of the forward pass alone and of both passes. An attention that refuses what is asked
+has no figure. The figures behind `auto` (bertsmith/ops/attention.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from bertsmith.ops.ragged import RaggedLayout
 ATTENTIONS = {"sdpa": sdpa, "eager": eager, "varlen": varlen}
 HEADS = {"384": (12, 32), "768": (12, 64)}  # hidden size: heads and the size of one
 LENGTHS = (16, 32, 64, 128, 256, 384, 512)
-NUM_TOKENS = 2048
 
 
 def main() -> None:
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--hidden-size", choices=tuple(HEADS), default="768")
     args = parser.parse_args()
     if args.threads:
@@ -60,7 +61,7 @@ def sequences(
 ) -> tuple[list[Tensor], RaggedLayout]:
     """Queries, keys and values (T, N, D), and where each sequence lies in them."""
     generator = torch.Generator().manual_seed(0)
-    count = max(1, NUM_TOKENS * 4 // (3 * longest))
+    count = max(1, args.tokens * 4 // (3 * longest))
     lengths = torch.randint(longest // 2, longest + 1, (count,), generator=generator)
     lengths[0] = longest
     bounds = torch.zeros(count + 1, dtype=torch.int32)
@@ -90,7 +91,8 @@ def passes(
             attention(*inputs, layout, dropout_prob)
 
     def both() -> None:
-        attention(*inputs, layout, dropout_prob).sum().backward()
+        output = attention(*inputs, layout, dropout_prob)
+        torch.autograd.grad(output.sum(), inputs)  # .backward() would also add to old gradients
 
     return median(forward, args), median(both, args)
 

@@ -10,7 +10,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.ops import attention as module
 from bertsmith.ops.attention import (
     ATTENTIONS,
-    MAX_EAGER_SEQLEN,
+    EAGER_TOKENS_PER_HEAD_SIZE,
     Attention,
     auto,
     eager,
@@ -27,6 +27,7 @@ LENGTHS = {
     "one": [9],
     "empty at the end": [4, 8, 0, 0],
 }
+LONGEST = EAGER_TOKENS_PER_HEAD_SIZE * 8  # heads are of 8 here
 
 
 def layout_of(lengths: list[int], device: str = "cpu") -> RaggedLayout:
@@ -83,8 +84,9 @@ def test_eager_in_bfloat16_is_the_reference_in_bfloat16() -> None:
         (torch.float32, 9, 0.0, "sdpa"),
         (torch.float32, 9, 0.1, "eager"),
         (torch.bfloat16, 9, 0.0, "eager"),
-        (torch.bfloat16, MAX_EAGER_SEQLEN + 1, 0.0, "sdpa"),
-        (torch.bfloat16, MAX_EAGER_SEQLEN + 1, 0.1, "eager"),
+        (torch.bfloat16, LONGEST, 0.0, "eager"),
+        (torch.bfloat16, LONGEST + 1, 0.0, "sdpa"),
+        (torch.bfloat16, LONGEST + 1, 0.1, "eager"),
     ],
 )
 def test_the_fastest_is_chosen_on_a_cpu(

@@ -46,8 +46,8 @@ def test_shapes_are_few_and_what_is_in_them_stays(seed: int) -> None:
     filled = filled_to_shape(batch, pad_id=0, max_positions=128)
     assert filled.num_tokens % 64 == 0
     assert filled.num_tokens - batch.num_tokens < 64
-    assert filled.max_seqlen in (32, 64)
-    assert filled.num_sequences == batch.num_sequences + 64 // filled.max_seqlen
+    assert filled.max_seqlen == 64
+    assert filled.num_sequences == batch.num_sequences + 1
     assert filled.is_static
     assert torch.equal(filled.input_ids[: batch.num_tokens], batch.input_ids)
     assert torch.equal(filled.cu_seqlens[: len(batch.cu_seqlens)], batch.cu_seqlens)
@@ -127,7 +127,7 @@ def test_replayed_passes_are_the_passes(task: str) -> None:
         torch.testing.assert_close(replayed, losses, atol=1e-4, rtol=1e-4)
         for ours, theirs in zip(parameters, eager.parameters(), strict=True):
             torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-3)
-    assert sum(found is not None for found in passes._graphs.values()) >= 2
+    assert len(passes._graphs) >= 2
 
 
 @pytest.mark.cuda

@@ -24,9 +24,9 @@ from bertsmith.errors import ConfigError
 from bertsmith.ops.dropout import dropout
 from bertsmith.ops.ragged import RaggedLayout
 
-# In bfloat16 without dropout `eager` takes half the time of `sdpa` on a CPU up to here, at 512 a
-# third more (benchmarks/attention.py).
-MAX_EAGER_SEQLEN = 384
+# In bfloat16 without dropout `eager` is faster than `sdpa` on a CPU up to this many tokens for each
+# number of a head: 512 at heads of 64, 256 at heads of 32 (docs/decisions/0008).
+EAGER_TOKENS_PER_HEAD_SIZE = 8
 
 
 class Attention(Protocol):
@@ -117,16 +117,16 @@ def auto(
     """The fastest that can do what is asked.
 
     On a GPU that is `varlen` where it can run; on a CPU `eager` with dropout, and without it in
-    bfloat16 at lengths that leave the square in the caches.
+    bfloat16 where the square of probabilities is small beside the products that make it.
     """
     is_half = query.dtype in (torch.bfloat16, torch.float16)
     chosen: Attention = sdpa
     if query.is_cuda and is_half and dropout_prob == 0:
         chosen = varlen
-    elif query.device.type == "cpu" and (
-        dropout_prob > 0 or (is_half and layout.max_seqlen <= MAX_EAGER_SEQLEN)
-    ):
-        chosen = eager
+    elif query.device.type == "cpu":
+        is_small = layout.max_seqlen <= EAGER_TOKENS_PER_HEAD_SIZE * query.shape[-1]
+        if dropout_prob > 0 or (is_half and is_small):
+            chosen = eager
     return chosen(query, key, value, layout, dropout_prob)
 
 

@@ -19,8 +19,8 @@ def dropout(x: Tensor, prob: float) -> Tensor:
     """Zero each number of `x` with a probability and scale the others, so that sums stay the same.
 
     PyTorch's on a CPU draws a floating-point number for each place, which at 0.1 takes longer than
-    the layer before it. Here one draw of 64 bits serves four places, four times as fast, and the
-    probability is the nearest multiple of 1/65,536.
+    the layer before it. Here one draw of 64 bits serves four places, which makes the whole nearly
+    four times as fast, and the probability is the nearest multiple of 1/65,536.
 
     Args:
         x: of any shape.

@@ -2,8 +2,7 @@
 
 A step of a small model, or on short texts, is bound by the launching of its thousand kernels and
 not by their work. A graph launches them all at once, but works on tensors of fixed shape in fixed
-places: so batches are filled up with padding to one of few shapes, and each shape that comes back
-has its graph.
+places: so batches are filled up with padding to one of few shapes, and each shape has its graph.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Results = tuple[dict[str, Tensor], dict[str, Tensor]]
 Passes = Callable[[Batch, Targets], Results]
 
 # Tokens are rounded up by at most an eighth, lengths to a multiple of this.
-LENGTH_STEP = 32
+LENGTH_STEP = 64
 MIN_TOKEN_STEP = 64
 # They share the memory of their activations, and each keeps its kernels and a batch; one more shape
 # than these runs without a graph.
@@ -42,7 +41,10 @@ class _Captured:
 
 
 class GraphedPasses:
-    """Runs passes over batches, by a graph from the second time that a shape is seen.
+    """Runs passes over batches, by a graph for each shape.
+
+    To record one takes hardly longer than the passes without it, so the first batch of a shape is
+    recorded already.
 
     Args:
         passes: computes logits and losses, and adds to the gradients, of a batch on the device.
@@ -68,7 +70,7 @@ class GraphedPasses:
         self.pad_id = pad_id
         self.max_positions = max_positions
         self._pool = torch.cuda.graph_pool_handle()
-        self._graphs: dict[object, _Captured | None] = {}  # None: seen once
+        self._graphs: dict[object, _Captured] = {}
         self._is_warm = False
 
     def __call__(self, batch: Batch, targets: Targets) -> tuple[Results, Targets]:
@@ -91,8 +93,7 @@ class GraphedPasses:
         if captured is None:
             filled = filled.to(self.device)
             rows = {key: value.to(self.device) for key, value in rows.items()}
-            if key not in self._graphs or len(self._graphs) > MAX_GRAPHS:
-                self._graphs[key] = None
+            if len(self._graphs) == MAX_GRAPHS:
                 return self._run(filled, rows), rows
             captured = self._graphs[key] = self._capture(filled, rows)
         else:
@@ -138,12 +139,16 @@ class GraphedPasses:
 
     def _warm_up(self, batch: Batch, targets: Targets) -> None:
         """Let libraries set themselves up on the capture's stream; gradients stay as they were."""
-        with_gradient = [p.grad for p in self.parameters if p.grad is not None]
-        gradients = [gradient.clone() for gradient in with_gradient]
+        gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters]
         for _ in range(2):
             self._run(batch, targets)
-        for place, gradient in zip(with_gradient, gradients, strict=True):
-            place.copy_(gradient)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            if parameter.grad is None:
+                continue  # takes no part
+            if gradient is None:
+                parameter.grad.zero_()
+            else:
+                parameter.grad.copy_(gradient)
         self._is_warm = True
 
 
