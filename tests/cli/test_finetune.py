@@ -69,7 +69,7 @@ def test_texts_that_are_cut_are_counted(pretrained: Path, records: Path, capsys:
 
 
 def test_a_recipe_file_runs_again(pretrained: Path, records: Path, capsys: Capture) -> None:
-    assert main(command(pretrained, records)) == 0
+    assert main(command(pretrained, records, "train.keep_checkpoints=1")) == 0
     capsys.readouterr()
     first, second = records.parent / "run", records.parent / "second"
     recipe = str(first / "recipe.toml")
@@ -139,11 +139,33 @@ def test_what_a_run_needs_is_asked_for(capsys: Capture) -> None:
 
 
 def test_a_run_goes_on(pretrained: Path, records: Path, capsys: Capture) -> None:
-    assert main(command(pretrained, records)) == 0
-    assert main(command(pretrained, records)) == 2
+    kept = command(pretrained, records, "train.keep_checkpoints=1")
+    assert main(kept) == 0
+    assert main(kept) == 2
     assert "holds a run of 4 steps; go on with it by --resume" in capsys.readouterr().err
-    assert main(command(pretrained, records, "--resume", "train.steps=6")) == 0
+    assert main([*kept, "--resume", "train.steps=6"]) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 6
+
+
+def test_a_run_that_is_over_is_said_again_and_not_run_again(
+    pretrained: Path, records: Path, capsys: Capture
+) -> None:
+    assert main(command(pretrained, records)) == 0
+    first = capsys.readouterr().out
+    output = records.parent / "run"
+    assert not (output / "checkpoints").exists()
+    before = (output / "model.safetensors").read_bytes(), (output / "metrics.jsonl").read_bytes()
+    assert main(command(pretrained, records, "--resume")) == 0
+    captured = capsys.readouterr()
+    assert captured.out == first
+    assert captured.err.startswith(f"{output}: the run is over\n")
+    after = (output / "model.safetensors").read_bytes(), (output / "metrics.jsonl").read_bytes()
+    assert after == before
+    for arguments in ([], ["--resume", "train.steps=6"]):
+        assert main(command(pretrained, records, *arguments)) == 2
+        assert "holds a run that is over after 4 steps, without checkpoints" in (
+            capsys.readouterr().err
+        )
 
 
 @pytest.mark.parametrize(

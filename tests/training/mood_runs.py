@@ -62,6 +62,7 @@ def mood_recipe(start: Path, output: Path, **changes: dict[str, Any]) -> Finetun
             "steps": 60,
             "num_threads": 1,
             "precision": "fp32",
+            "keep_checkpoints": 2,
         },
         "optimizer": {"learning_rate": 3e-3},
         "log": {"every_steps": 1},

@@ -20,6 +20,7 @@ from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataE
 from bertsmith.export.model_folder import LoadedModel, load_model, load_pretrained
 from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
+from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.training import finetuning
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, Preparation, finetune
@@ -81,12 +82,44 @@ def test_the_best_model_is_the_one_that_is_left(start: Path, tmp_path: Path) -> 
         load_file(folder / "model.safetensors")
         for folder in (
             output,
-            output / "checkpoints" / f"step-{state.best_step:08}",
+            output / "checkpoints" / f"best-{state.best_step:08}",
             output / "checkpoints" / f"step-{state.step:08}",
         )
     )
     assert all(torch.equal(saved[key], best[key]) for key in saved)
     assert not all(torch.equal(saved[key], last[key]) for key in saved)
+
+
+def test_the_best_model_outlives_an_interruption(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped = (start / "dev.tsv").read_text().replace("\tgood", "\t?").replace("\tbad", "\tgood")
+    (tmp_path / "dev.tsv").write_text(swapped.replace("\t?", "\tbad"))
+    data = {"eval": str(tmp_path / "dev.tsv")}
+    train = {"eval_every_steps": 4, "keep_checkpoints": 0}
+    whole, stopped = (
+        recipe(start, tmp_path / name, data=data, train=train) for name in ("whole", "stopped")
+    )
+    outcome = finetune(whole).outcome
+    assert outcome.state.best_step is not None
+    assert outcome.state.best_step < 40
+    calls = []
+
+    def stop_later(self: Any, *arguments: Any, original: Any = SequenceClassification.loss) -> Any:
+        calls.append(None)
+        if len(calls) == 50:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceClassification, "loss", stop_later)
+        assert finetune(stopped).outcome.stopped_by is signal.SIGTERM
+    names = {path.name[:5] for path in (tmp_path / "stopped" / "checkpoints").iterdir()}
+    assert names == {"step-", "best-"}
+    assert finetune(stopped, resume=True).outcome.state.best_step == outcome.state.best_step
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert not (tmp_path / "stopped" / "checkpoints").exists()
 
 
 # Runs a recipe and kills itself in the middle of a step.

@@ -128,7 +128,7 @@ def test_a_folder_that_holds_a_run_is_refused_unless_it_goes_on(
     settings = recipe(model, tmp_path, steps=1)
     finetune(settings)
     before = everything_in(tmp_path)
-    with pytest.raises(ConfigError, match="holds a run of 1 steps; go on with it by --resume"):
+    with pytest.raises(ConfigError, match="holds a run that is over after 1 steps"):
         check_finetuning(settings)
     assert check_finetuning(settings, resume=True).plan.steps == 1
     assert everything_in(tmp_path) == before

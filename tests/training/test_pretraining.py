@@ -170,6 +170,7 @@ def test_sigterm_saves_first_and_says_how_to_go_on(tmp_path: Path, corpus: Path)
 def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, corpus: Path) -> None:
     recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
     run(recipe)
+    (tmp_path / "run" / "run.json").unlink()  # as if it were not over
     checkpoints = tmp_path / "run" / "checkpoints"
     expected = tmp_path / "expected"
     (checkpoints / "step-00000020").rename(expected)
@@ -200,6 +201,7 @@ def test_when_every_checkpoint_is_damaged_the_run_does_not_start_anew(
 ) -> None:
     recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=10)
     run(recipe)
+    (tmp_path / "run" / "run.json").unlink()  # as if it were not over
     (tmp_path / "run" / "checkpoints" / "step-00000010" / "training.json").unlink()
     with pytest.raises(CheckpointError, match=r"no checkpoint can be used: .*training\.json"):
         run(recipe, resume=True)
@@ -333,6 +335,11 @@ def test_a_model_that_is_not_this_runs_is_not_overwritten(tmp_path: Path, corpus
     run(recipe)
     (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="holds a run that is over after 1 steps"):
+        run(recipe, "train.seed=3")
+    with pytest.raises(ConfigError, match=r"train\.seed is 3 and the run to resume was started"):
+        run(recipe, "train.seed=3", resume=True)
+    (tmp_path / "run" / "run.json").unlink()
     for resume in (False, True):
         with pytest.raises(ConfigError, match="holds a model already; choose another folder"):
             run(recipe, "train.seed=3", resume=resume)

@@ -14,11 +14,13 @@ from torch import Tensor
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
 from bertsmith.data.loader import LoadedBatch, Position
+from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.next_sentence import NextSentence
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from bertsmith.training import trainer as module
 from bertsmith.training.checkpoint import Checkpoints
 from bertsmith.training.log import LogSettings, RunLog
 from bertsmith.training.metrics_file import read_metrics
@@ -223,6 +225,24 @@ def test_a_run_ends_with_one_checkpoint_of_its_last_step(make: Make) -> None:
     assert trainer.state.tokens == 4 * 80
 
 
+def test_checkpoints_are_a_minute_apart_where_no_number_of_steps_is_said(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make(steps=40, keep_checkpoints=0).checkpoints.steps() == []
+    saved: list[int] = []
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints,
+        "save",
+        lambda self, state, *a: (saved.append(state.step), save(self, state, *a)),
+    )
+    make(steps=40)
+    assert saved == [40]
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    make(steps=40, keep_checkpoints=0)
+    assert saved[1:] == list(range(4, 41, 4))
+
+
 def test_of_equally_good_models_the_surest_is_kept_and_patience_counts_the_figure(
     make: Make,
 ) -> None:
@@ -232,6 +252,28 @@ def test_of_equally_good_models_the_surest_is_kept_and_patience_counts_the_figur
     state = make(steps=5, held_out=held_out, eval_every_steps=1, early_stopping_patience=2).state
     assert (state.step, state.best_step) == (4, 3)
     assert state.best_figures == {"accuracy": 0.8, "loss": 0.6}
+
+
+def test_the_best_model_is_kept_in_memory_and_written_with_the_next_checkpoint(make: Make) -> None:
+    weights = []
+
+    def measure(model: BertForTasks, *_: Any) -> dict[str, float]:
+        weights.append({k: v.clone() for k, v in model.state_dict().items()})
+        return {"accuracy": 0.9 if len(weights) == 2 else 0.5, "loss": 0.1}
+
+    held_out = HeldOut(measure, "accuracy", higher_is_better=True)
+    trainer = make(steps=6, held_out=held_out, eval_every_steps=1, checkpoint_every_steps=3)
+    folder = trainer.settings.output / "checkpoints"
+    assert {path.name for path in folder.iterdir()} == {"step-00000006", "best-00000002"}
+    assert trainer.checkpoints.latest().best_step == 2
+    trainer.restore_best()
+    best = load_model(folder / "best-00000002").model.state_dict()
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, weights[1][name]), name
+        assert torch.equal(best[name], value), name
+    # What a run that begins anew finds of another's would be taken for its own.
+    trainer.checkpoints.remove_after(1)
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])

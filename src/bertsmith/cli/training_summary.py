@@ -48,7 +48,10 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
 def say_what_is_resumed(output: Path) -> None:
     """Tell a mistyped folder from one with a run to go on with."""
     from bertsmith.training.checkpoint import Checkpoints
+    from bertsmith.training.ended_run import read_ended_run
 
     steps = Checkpoints(output / "checkpoints", keep=1).steps()
     place = f"going on after step {steps[-1]:,}" if steps else "no checkpoint yet: a new run begins"
+    if not steps and read_ended_run(output) is not None:
+        place = "the run is over"
     print(f"{output}: {place}", file=sys.stderr)

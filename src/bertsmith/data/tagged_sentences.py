@@ -58,11 +58,8 @@ def tagged_sentence(record: Record) -> TaggedSentence:
     Raises:
         DataError: there are neither words nor a text, or what there is does not fit together.
     """
-    lists = (record.fields.get(name) for name in _WORDS)
-    words = next((words for words in lists if isinstance(words, list)), None)
-    # Annotation tools write the text with its entities, and tokens of their own beside it.
-    has_text = isinstance(record.fields.get("text"), str)
-    if words is None or (has_text and words and isinstance(words[0], Mapping)):
+    words = _words(record)
+    if words is None:
         return _from_text(record)
     if not isinstance(record, SentenceRecord):
         for place, word in enumerate(words):
@@ -77,7 +74,7 @@ def tagged(records: Iterable[Record]) -> Iterator[Record]:
         DataError: at the first record without.
     """
     for record in records:
-        if tagged_sentence(record).tags is None:
+        if not _has_tags(record) and tagged_sentence(record).tags is None:
             raise DataError(
                 f"{record.location}: the words have no tags ({listed(record)}); give a CoNLL file "
                 "with a column of tags, or JSON lines with tokens and tags, or with text and "
@@ -98,6 +95,20 @@ def location_of(record: Record, place: int) -> str:
     if isinstance(record, SentenceRecord):
         return f"{record.location.rpartition(':')[0]}:{record.lines[place]}"
     return f"{record.location}, word {place + 1}"
+
+
+def _words(record: Record) -> list[Any] | None:
+    """The words, not checked yet; None: they are to be found in a text."""
+    lists = (record.fields.get(name) for name in _WORDS)
+    words = next((words for words in lists if isinstance(words, list)), None)
+    # Annotation tools write the text with its entities, and tokens of their own beside it.
+    has_text = isinstance(record.fields.get("text"), str)
+    return None if has_text and words and isinstance(words[0], Mapping) else words
+
+
+def _has_tags(record: Record) -> bool:
+    """Whether there are tags, right or wrong, seen without reading them."""
+    return _words(record) is not None and _tags_column(record) is not None
 
 
 def _tags_column(record: Record) -> str | None:

@@ -3,7 +3,8 @@
 A checkpoint is a model folder that `transformers` opens, plus three files: the optimizers' state
 (optimizer.safetensors), the random generators' (generators.safetensors) and where the run is
 (training.json). Nothing is pickled. The folder gets its name by one rename after its bytes have
-reached the disk, and training.json, which is written last, lists the other files' sizes.
+reached the disk, and training.json, which is written last, lists the other files' sizes. The best
+model so far is a plain model folder beside the checkpoints, unless one of them has it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError
-from bertsmith.export.model_folder import load_weights, write_model_files
+from bertsmith.export.model_folder import load_weights, save_model, write_model_files
 from bertsmith.export.weight_files import write_safetensors
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
 
 _NAME = re.compile(r"step-(\d{8})")
+_FOLDER = re.compile(r"(step|best)-\d{8}")
 STATE_FILE = "training.json"
 
 
@@ -63,13 +65,13 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: holds one folder `step-00001000` for each.
-        keep: how many of the latest to keep; the best one is kept besides.
+        folder: holds one folder `step-00001000` for each, and `best-00000900` with the best model.
+        keep: how many of the latest to keep, at least one.
     """
 
     def __init__(self, folder: Path, *, keep: int) -> None:
         self.folder = folder
-        self.keep = keep
+        self.keep = max(1, keep)
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step is or would be."""
@@ -81,11 +83,24 @@ class Checkpoints:
         model: BertForTasks,
         tokenizer: Tokenizer,
         optimizers: Sequence[torch.optim.Optimizer],
+        best: BertForTasks | None = None,
     ) -> Path:
-        """Write a checkpoint, whole or not at all, then remove those no longer wanted."""
+        """Write a checkpoint, whole or not at all, then remove those no longer wanted.
+
+        Args:
+            state: where the run is.
+            model: as it is now.
+            tokenizer: the model's.
+            optimizers: of the model's parameters.
+            best: the model as it was at `state.best_step`; not read where that is on the disk.
+        """
         path = self.path(state.step)
         if path.exists():
             return path
+        if best is not None and state.best_step not in (None, state.step):
+            place = self.path_of_best(state.best_step)
+            if not place.exists():
+                save_model(place, best, tokenizer)
         names = parameter_names(model)
         with atomic_folder(path) as partial:
             write_model_files(partial, model, tokenizer)
@@ -95,8 +110,13 @@ class Checkpoints:
             contents = {"state": dataclasses.asdict(state), "sizes": sizes}
             text = json.dumps(contents, indent=1) + "\n"
             (partial / STATE_FILE).write_text(text, encoding="utf-8")
-        self._prune(state.best_step)
+        self._prune(state)
         return path
+
+    def path_of_best(self, step: int) -> Path:
+        """Where the best model is, when it is that of a step: a checkpoint or a folder beside."""
+        checkpoint = self.path(step)
+        return checkpoint if checkpoint.exists() else self.folder / f"best-{step:08}"
 
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, ascending; unfinished ones do not count."""
@@ -135,10 +155,25 @@ class Checkpoints:
         load_optimizer_state(optimizers, parameter_names(model), tensors)
         _set_generator_state(_read(path / "generators.safetensors"))
 
-    def _prune(self, best_step: int | None) -> None:
-        for step in self.steps()[: -self.keep]:
-            if step != best_step:
-                shutil.rmtree(self.path(step))
+    def remove(self) -> None:
+        """Remove all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove_after(self, step: int) -> None:
+        """Remove what an earlier try left of later steps, which will be done again."""
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
+                if _FOLDER.fullmatch(path.name) and int(path.name[5:]) > step:
+                    shutil.rmtree(path)
+
+    def _prune(self, state: TrainingState) -> None:
+        """Remove what neither a run that goes on nor the choice of the best model needs."""
+        kept = {self.path(step) for step in self.steps()[-self.keep :]}
+        if state.best_step is not None:
+            kept.add(self.path_of_best(state.best_step))
+        for path in self.folder.iterdir():
+            if _FOLDER.fullmatch(path.name) and path not in kept:
+                shutil.rmtree(path)
 
 
 def read_state(path: Path) -> TrainingState:

@@ -121,6 +121,7 @@ class FinetuneData(Settings):
 class FinetuneTraining(TrainSettings):
     """The `[train]` section of fine-tuning."""
 
+    keep_checkpoints: Index = 0
     epochs: PositiveFloat = 3.0
     """Read where neither `steps` nor `budget_minutes` is set."""
     cuda_graphs: bool = True

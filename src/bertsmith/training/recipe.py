@@ -103,8 +103,10 @@ class TrainSettings(Settings):
     eval_every_steps: Count | None = None
     """Where not set, ten times over the run."""
     checkpoint_every_steps: Count | None = None
-    """Where not set, ten times over the run; and whenever the model is better than before."""
-    keep_checkpoints: Count = 2
+    """Where not set, ten times over the run, a minute apart at least."""
+    keep_checkpoints: Index = 2
+    """How many of the latest. With 0 there is one while the run is under way and none when it is
+    over; then it cannot be lengthened."""
     early_stopping_patience: Count | None = None
     """Evaluations in a row without a better held-out figure that end the run; the best model is
     kept with it and without."""

@@ -22,6 +22,8 @@ from bertsmith.export.model_folder import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.ended_run import FILE as RUN_FILE
+from bertsmith.training.ended_run import has_length_of, read_ended_run, write_ended_run
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.log import RunLog
 from bertsmith.training.parallelize import choose_device
@@ -59,6 +61,8 @@ class Start:
     """The checkpoint to go on from; None for a new run."""
     lock: FileLock
     """Held until the run is over, so that no other writes into its folder."""
+    ended: Outcome | None = None
+    """How the run ended, where it is over and its model is in the folder."""
 
     def __enter__(self) -> Self:
         return self
@@ -87,23 +91,31 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start
         ConfigError: when the folder holds a run and `resume` is false, or the run to go on with
             was started with other settings.
     """
-    checkpoints, state = check_output(recipe, resume=resume)
+    checkpoints, state, ended = check_output(recipe, resume=resume)
     device = set_up_torch(recipe.train)
     lock = lock_folder(recipe.train.output)
     write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
-    return Start(checkpoints, device, state, lock)
+    return Start(checkpoints, device, state, lock, ended)
 
 
 def check_output(
     recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool
-) -> tuple[Checkpoints, TrainingState | None]:
+) -> tuple[Checkpoints, TrainingState | None, Outcome | None]:
     """See that the run's folder is free for it, and what it has to go on with; nothing is written.
+
+    Returns:
+        The run's checkpoints, the state of the last one, and how the run ended if it is over.
 
     Raises:
         ConfigError: as for `start_run`.
     """
     settings = recipe.train
     checkpoints = Checkpoints(settings.output / "checkpoints", keep=settings.keep_checkpoints)
+    ended = read_ended_run(settings.output)
+    if ended is not None and resume:
+        _check_same(recipe.to_dict(), ended.state.recipe)
+        if has_length_of(recipe.to_dict(), ended.state.recipe):
+            return checkpoints, None, ended
     state = checkpoints.latest()
     if state is not None and not resume:
         raise ConfigError(
@@ -112,11 +124,17 @@ def check_output(
         )
     if state is not None:
         _check_same(recipe.to_dict(), state.recipe)
-    if state is None and (settings.output / "config.json").exists():
+    elif ended is not None:
+        raise ConfigError(
+            f"{settings.output} holds a run that is over after {ended.state.step} steps, without "
+            "checkpoints to go on from (train.keep_checkpoints); choose another folder, and to "
+            f"start from this model set model.init={settings.output}"
+        )
+    elif (settings.output / "config.json").exists():
         raise ConfigError(
             f"{settings.output} holds a model already; choose another folder for this run's"
         )
-    return checkpoints, state
+    return checkpoints, state, None
 
 
 def set_up_torch(settings: TrainSettings) -> torch.device:
@@ -152,18 +170,24 @@ def train(
     """Run the loop, then leave the best model, or without held-out data the last, in the folder.
 
     A run that was asked to stop leaves its checkpoint and no model. `finish` sees the model before
-    it is saved.
+    it is saved. Of a run that is over already, the model is only looked at once more.
 
     Raises:
         ConfigError: the run to go on with is longer already.
     """
     settings = recipe.train
+    if start.ended is not None:
+        load_weights(model, settings.output)
+        _leave(start, recipe, model.to(start.device), tokenizer, start.ended, finish)
+        return start.ended
+    (settings.output / RUN_FILE).unlink(missing_ok=True)
     done = start.state or TrainingState()
     if steps is not None and done.step > steps:
         raise ConfigError(
             f"the run in {settings.output} has done {done.step} steps already and is to end after "
             f"{steps}; raise train.steps or train.epochs, or choose another folder"
         )
+    start.checkpoints.remove_after(done.step)
     part = progress(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
     )
@@ -187,12 +211,25 @@ def train(
             trainer.resume(start.state)
         outcome = trainer.fit()
     if outcome.stopped_by is None:
-        best = outcome.state.best_step
-        if best is not None and best != outcome.state.step:
-            load_weights(model, start.checkpoints.path(best))
-        finish(model)
-        save_model(settings.output, model, tokenizer)
+        trainer.restore_best()
+        _leave(start, recipe, model, tokenizer, outcome, finish)
     return outcome
+
+
+def _leave(
+    start: Start,
+    recipe: PretrainRecipe | FinetuneRecipe,
+    model: BertForTasks,
+    tokenizer: Tokenizer,
+    outcome: Outcome,
+    finish: Callable[[BertForTasks], None],
+) -> None:
+    """Make the run's folder a model folder."""
+    finish(model)
+    write_ended_run(recipe.train.output, outcome)
+    save_model(recipe.train.output, model, tokenizer)
+    if recipe.train.keep_checkpoints == 0:
+        start.checkpoints.remove()
 
 
 def lock_folder(output: Path) -> FileLock:

@@ -19,6 +19,7 @@ import torch
 from bertsmith.atomic import atomic_folder, write_atomically
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.training.checkpoint import TrainingState
+from bertsmith.training.ended_run import FILE as RUN_FILE
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.run import RECIPE
 from bertsmith.training.trainer import Outcome
@@ -170,7 +171,7 @@ def copy_up(output: Path, folder: str) -> None:
     with atomic_folder(output) as partial:
         for path in source.iterdir():
             is_hidden = path.name.startswith(".")
-            if path.is_file() and not is_hidden and path.name not in (RECIPE, SEEDS):
+            if path.is_file() and not is_hidden and path.name not in (RECIPE, RUN_FILE, SEEDS):
                 shutil.copyfile(path, partial / path.name)
 
 

@@ -8,6 +8,7 @@ never interrupted, to the bit (on one device, with as many threads).
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import signal
 import time
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from bertsmith.data.loader import LoadedBatch, Position
 from bertsmith.errors import DataError
+from bertsmith.export.model_folder import load_weights
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
@@ -31,8 +33,10 @@ from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
 from bertsmith.training.signals import StopSignals
 
-# How often a run evaluates and writes a checkpoint where the recipe does not say.
+# How often a run evaluates and writes a checkpoint where the recipe does not say, and how long it
+# has to be between two checkpoints: to write one may take as long as a hundred steps.
 TIMES_A_RUN = 10
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class DivergedError(DataError):
@@ -158,7 +162,8 @@ class Trainer:
         self._losses_since_evaluation = torch.zeros(2, device=self.device)  # their sum, how many
         self._problem: str | None = None
         self._is_over = False
-        self._started_at = time.monotonic()
+        self._best: BertForTasks | None = None  # on the CPU; None: there is none, or on the disk
+        self._started_at = self._saved_at = time.monotonic()
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
         # GPU at each, and those found finite and not logged yet.
         self._unchecked: list[dict[str, Tensor]] = []
@@ -179,7 +184,8 @@ class Trainer:
         Raises:
             DivergedError: when the loss or its gradient is no longer a finite number.
         """
-        self._started_at = time.monotonic() - self.state.elapsed_seconds
+        self._saved_at = time.monotonic()
+        self._started_at = self._saved_at - self.state.elapsed_seconds
         position = Position(**self.state.position) if self.state.position else None
         with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
             self.model.train()
@@ -190,9 +196,9 @@ class Trainer:
                 is_last = after >= 1
                 if self._is_due(self.settings.eval_every_steps, before, after) or is_last:
                     self._evaluate()
-                if self._is_due(self.settings.checkpoint_every_steps, before, after):
+                if self._is_checkpoint_due(before, after):
                     self._save()
-            self._save()
+            self._save(is_over=signals.received is None)
         return Outcome(
             self.state,
             self.state.best_figures,
@@ -255,6 +261,11 @@ class Trainer:
         if every_steps is not None:
             return self.state.step % every_steps == 0
         return int(TIMES_A_RUN * after) > int(TIMES_A_RUN * before)
+
+    def _is_checkpoint_due(self, before: float, after: float) -> bool:
+        every_steps = self.settings.checkpoint_every_steps
+        is_long_ago = time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS
+        return self._is_due(every_steps, before, after) and (every_steps is not None or is_long_ago)
 
     def _check_finite(self) -> None:
         """Find the first step since the last look whose loss or gradient is no finite number."""
@@ -321,7 +332,7 @@ class Trainer:
         self.state = dataclasses.replace(state, evaluations_since_best=since)
         if not best or held_out.rank(figures) > held_out.rank(best):
             self.state = dataclasses.replace(self.state, best_step=state.step, best_figures=figures)
-            self._save()
+            self._remember_model()
         patience = self.settings.early_stopping_patience
         self._is_over = patience is not None and self.state.evaluations_since_best >= patience
         self._look_at(held_out, figures)
@@ -353,9 +364,32 @@ class Trainer:
             figures=figures,
         )
 
-    def _save(self) -> None:
-        if self.state.step:
-            self._check_finite()
-            self._check_weights()
-        if self.state.step and self.checkpoints is not None:
-            self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers)
+    def _remember_model(self) -> None:
+        """Keep a copy of the model, which is the best so far."""
+        self._check_weights()
+        if self.checkpoints is None:
+            return
+        if self._best is None:
+            self._best = copy.deepcopy(self.model).to("cpu")
+        else:
+            self._best.load_state_dict(self.model.state_dict())
+
+    def restore_best(self) -> None:
+        """Make the model the best one; without held-out data it stays the last."""
+        best_step = self.state.best_step
+        if best_step in (None, self.state.step) or self.checkpoints is None:
+            return
+        if self._best is not None:
+            self.model.load_state_dict(self._best.state_dict())
+        else:
+            load_weights(self.model, self.checkpoints.path_of_best(best_step))
+
+    def _save(self, *, is_over: bool = False) -> None:
+        if self.state.step == 0:
+            return
+        self._check_finite()
+        self._check_weights()
+        if self.checkpoints is None or (is_over and self.settings.keep_checkpoints == 0):
+            return
+        self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers, self._best)
+        self._saved_at = time.monotonic()

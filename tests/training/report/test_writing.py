@@ -44,7 +44,13 @@ def recipe(start: Path, **changes: dict[str, Any]) -> FinetuneRecipe:
         "task": {"name": "sequence_classification"},
         "model": {"init": str(start / "model")},
         "data": {"train": data, "eval": data},
-        "train": {"output": str(start / "run"), "steps": 2, "num_threads": 1, "precision": "fp32"},
+        "train": {
+            "output": str(start / "run"),
+            "steps": 2,
+            "num_threads": 1,
+            "precision": "fp32",
+            "keep_checkpoints": 1,
+        },
     }
     for section, settings in changes.items():
         values[section] = {k: v for k, v in (values[section] | settings).items() if v is not None}

@@ -1,0 +1,73 @@
+"""What is left of a run that is over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.training.mood_runs import mood_recipe, write_start
+
+from bertsmith.training.checkpoint import TrainingState
+from bertsmith.training.ended_run import FILE, has_length_of, read_ended_run, write_ended_run
+from bertsmith.training.finetuning import finetune
+from bertsmith.training.trainer import Outcome
+
+STATE = TrainingState(step=7, best_step=3, best_figures={"f1": 0.5}, recipe={"train": {"steps": 7}})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_an_end_is_read_as_it_was_written(folder: Path) -> None:
+    for outcome in (
+        Outcome(STATE, {"f1": 0.5}),
+        Outcome(STATE, {}, stopped_early=True),
+        Outcome(STATE, {}, problem="one answer for everything"),
+    ):
+        write_ended_run(folder, outcome)
+        assert read_ended_run(folder) == outcome
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"state": 3}', '{"state": {"a": 1}}'])
+def test_a_damaged_file_is_none(folder: Path, content: str) -> None:
+    (folder / FILE).write_text(content)
+    assert read_ended_run(folder) is None
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", FILE])
+def test_without_its_model_a_run_is_not_over(folder: Path, missing: str) -> None:
+    write_ended_run(folder, Outcome(STATE, {}))
+    assert read_ended_run(folder) is not None
+    (folder / missing).unlink()
+    assert read_ended_run(folder) is None
+
+
+def test_a_length_may_be_said_in_several_ways() -> None:
+    recipe = {"train": {"steps": 7, "epochs": 3.0, "seed": 1}}
+    assert has_length_of(recipe, {"train": {"steps": 7, "epochs": 3.0, "seed": 2}})
+    assert not has_length_of(recipe, {"train": {"steps": 8, "epochs": 3.0}})
+    assert not has_length_of(recipe, {"train": {"steps": None, "epochs": 3.0}})
+    assert not has_length_of(recipe, {"train": recipe["train"] | {"budget_minutes": 1.0}})
+
+
+def test_a_run_that_was_killed_while_its_model_was_written_ends_again(tmp_path: Path) -> None:
+    start = write_start(tmp_path)
+    recipe = mood_recipe(start, tmp_path / "run", train={"steps": 4, "keep_checkpoints": 0})
+    outcome = finetune(recipe).outcome
+    weights = (tmp_path / "run" / "model.safetensors").read_bytes()
+    # run.json is there, the model is not yet: the run is done again, to the same end.
+    (tmp_path / "run" / "model.safetensors").unlink()
+    (tmp_path / "run" / "config.json").unlink()
+    again = finetune(recipe, resume=True).outcome
+    assert again.figures == outcome.figures
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
+    # All is there but what comes after the weights, and checkpoints that were to be removed.
+    (tmp_path / "run" / "vocab.txt").unlink()
+    (tmp_path / "run" / "checkpoints" / "step-00000002").mkdir(parents=True)
+    assert finetune(recipe, resume=True).outcome == again
+    assert (tmp_path / "run" / "vocab.txt").exists()
+    assert not (tmp_path / "run" / "checkpoints").exists()
