@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,13 @@ def cutter(max_length: int, step: int, max_question_length: int = 64) -> Questio
     )
 
 
+def cut_one(cutter: QuestionCutter, question: Question) -> tuple[QuestionWindows, list[Any]]:
+    (found,) = cutter.cut([question])
+    return found
+
+
 def cut(context: str, question: str = "who", *, max_length: int = 384) -> QuestionWindows:
-    return cutter(max_length, 128).cut(Question(question, context, None))[0]
+    return cut_one(cutter(max_length, 128), Question(question, context, None))[0]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +56,8 @@ def cut(context: str, question: str = "who", *, max_length: int = 384) -> Questi
 def test_there_are_as_many_windows_as_in_the_published_code(
     num_pieces: int, num_question: int, max_length: int, expected: int
 ) -> None:
-    windows, sequences = cutter(max_length, 128).cut(
-        Question("who " * num_question, "a " * num_pieces, None)
+    windows, sequences = cut_one(
+        cutter(max_length, 128), Question("who " * num_question, "a " * num_pieces, None)
     )
     assert len(windows.windows) == len(sequences) == expected
     assert windows.is_question_cut is (num_question > 64)
@@ -65,7 +71,7 @@ def test_windows_are_those_of_the_plain_loop(
     num_pieces: int, num_question: int, max_length: int, step: int
 ) -> None:
     question = Question("who " * num_question, "a " * num_pieces, None)
-    windows, sequences = cutter(max_length, step, 6).cut(question)
+    windows, sequences = cut_one(cutter(max_length, step, 6), question)
     kept = min(num_question, 6, (max_length - 3) // 2)
     width = max_length - kept - 3
     expected: list[tuple[int, int]] = []
@@ -117,7 +123,7 @@ def test_the_windows_of_five_hundred_wordpieces() -> None:
 def test_an_answer_is_the_fewest_wordpieces_that_cover_it(
     context: str, answer: str, tokens: list[str]
 ) -> None:
-    windows, ((ids, _),) = cutter(384, 128).cut(Question("who", context, None))
+    windows, ((ids, _),) = cut_one(cutter(384, 128), Question("who", context, None))
     start = context.index(answer)
     pieces = windows.pieces_of(start, start + len(answer))
     first, last = windows.places_in(windows.windows[0], pieces)
@@ -125,7 +131,7 @@ def test_an_answer_is_the_fewest_wordpieces_that_cover_it(
 
 
 def test_a_window_without_the_whole_answer_points_to_cls() -> None:
-    windows, sequences = cutter(10, 3).cut(Question("who", "a " * 12, None))
+    windows, sequences = cut_one(cutter(10, 3), Question("who", "a " * 12, None))
     assert windows.windows == (range(6), range(3, 9), range(6, 12))
     places = [windows.places_in(window, range(4, 7)) for window in windows.windows]
     assert places == [(0, 0), (4, 6), (0, 0)]
@@ -139,7 +145,7 @@ def test_accents_that_lower_casing_takes_off_stay_with_their_letter() -> None:
 
 
 def test_special_tokens_in_a_passage_are_text() -> None:
-    _, ((ids, _),) = cutter(384, 128).cut(Question("[CLS]", "a [SEP] b", None))
+    _, ((ids, _),) = cut_one(cutter(384, 128), Question("[CLS]", "a [SEP] b", None))
     tokens = [PIECES[index] for index in ids]
     assert tokens == ["[CLS]", "[", "cls", "]", "[SEP]", "a", "[", "sep", "]", "b", "[SEP]"]
 
@@ -161,9 +167,8 @@ def test_answers_of_published_files_are_where_their_characters_are(shared_data: 
     tokenizer = Tokenizer.load(shared_data / "vocab" / "bert-base-uncased-vocab.txt")
     cut_real = QuestionCutter(tokenizer, max_length=384, step=128, max_question_length=64)
     path = shared_data / "tasks" / "squad" / "train-v1.1-part.json"
-    for record in list(read_records(path))[::20]:
-        question = question_of(record)
-        windows, sequences = cut_real.cut(question)
+    questions = [question_of(record) for record in list(read_records(path))[::20]]
+    for question, (windows, sequences) in zip(questions, cut_real.cut(questions), strict=True):
         answer = (question.answers or ())[0]
         assert answer.start is not None
         end = answer.start + len(answer.text)
@@ -177,3 +182,17 @@ def test_answers_of_published_files_are_where_their_characters_are(shared_data: 
         held = [windows.places_in(window, pieces) != (0, 0) for window in windows.windows]
         assert any(held)
         assert all(len(ids) <= 384 for ids, _ in sequences)
+
+
+def test_passages_are_cut_once_and_questions_keep_their_own() -> None:
+    contexts = ["a b", "b a b", "a b", "a b", "e"]
+    asked = [Question("who " * (place + 1), text, None) for place, text in enumerate(contexts)]
+    together = list(cutter(384, 128).cut(asked))
+    one = cutter(384, 128)
+    for question, (windows, sequences) in zip(asked, together, strict=True):
+        alone, alone_sequences = cut_one(one, question)
+        assert windows.question is question
+        assert sequences == alone_sequences
+        assert windows.windows == alone.windows
+        assert windows.offsets.tolist() == alone.offsets.tolist()
+    assert together[0][0].offsets is together[2][0].offsets is together[3][0].offsets

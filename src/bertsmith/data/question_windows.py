@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ class QuestionWindows:
 
 
 class QuestionCutter:
-    """Cuts questions and passages; consecutive questions about one passage cut it once.
+    """Cuts questions and passages, many at once; neighbours about one passage cut it once.
 
     Special tokens in the texts ("[SEP]") are text like any other, as in the published code.
 
@@ -92,14 +92,23 @@ class QuestionCutter:
         self.room = room(max_length, 2)
         self.step = step
         self.max_question_length = min(max_question_length, self.room // 2)
-        self._passage: _Passage | None = None
+        self._passages: dict[str, _Passage] = {}  # of the questions before
 
-    def cut(self, question: Question) -> tuple[QuestionWindows, list[WindowInputs]]:
-        """Cut one; gives its windows, and the ids and segments of the sequence of each."""
-        if self._passage is None or self._passage.text != question.context:
-            self._passage = _Passage.cut(question.context, self.tokenizer)
-        passage = self._passage
-        whole = self.tokenizer.encode(question.question, split_special_tokens=True).ids[1:-1]
+    def cut(
+        self, questions: Sequence[Question]
+    ) -> Iterator[tuple[QuestionWindows, list[WindowInputs]]]:
+        """Give the windows of each question, and the ids and segments of the sequence of each."""
+        contexts = dict.fromkeys(question.context for question in questions)
+        new = [context for context in contexts if context not in self._passages]
+        known = self._passages | _cut_passages(new, self.tokenizer)
+        self._passages = {context: known[context] for context in contexts}
+        ids = self.tokenizer.ids_batch([question.question for question in questions])
+        for question, whole in zip(questions, ids, strict=True):
+            yield self._windows(question, whole, known[question.context])
+
+    def _windows(
+        self, question: Question, whole: list[int], passage: _Passage
+    ) -> tuple[QuestionWindows, list[WindowInputs]]:
         kept = whole[: self.max_question_length]
         windows = QuestionWindows(
             question,
@@ -128,17 +137,21 @@ def _windows(num_pieces: int, width: int, step: int) -> Iterator[range]:
 
 @dataclass(frozen=True)
 class _Passage:
-    text: str
     ids: list[int]
     offsets: NDArray[np.int32]
 
-    @classmethod
-    def cut(cls, text: str, tokenizer: Tokenizer) -> _Passage:
-        encoding = tokenizer.encode(text, split_special_tokens=True)
+
+def _cut_passages(texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, _Passage]:
+    passages = {}
+    for text, encoding in zip(
+        texts, tokenizer.encode_batch(texts, split_special_tokens=True), strict=True
+    ):
         offsets: Any = encoding.offsets[1:-1]
         if not text.isascii():
             offsets = _with_marks(text, offsets)
-        return cls(text, encoding.ids[1:-1], np.array(offsets, dtype=np.int32).reshape(-1, 2))
+        places = np.array(offsets, dtype=np.int32).reshape(-1, 2)
+        passages[text] = _Passage(encoding.ids[1:-1], places)
+    return passages
 
 
 def _with_marks(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bertsmith.data.chunked import chunked
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.question import Question, has_answers, question_of, without_answers
@@ -29,7 +30,7 @@ from bertsmith.model.initialization import initialize_head
 from bertsmith.ops.ragged import row_indices, take_rows
 from bertsmith.tasks.answer_spans import RankedSpans, rank_spans
 from bertsmith.tasks.losses import NO_SCORE, mean_cross_entropy
-from bertsmith.tasks.task import Head, RecordTask, ScoredRecord, Targets
+from bertsmith.tasks.task import TOKENIZED_AT_ONCE, Head, RecordTask, ScoredRecord, Targets
 from bertsmith.tasks.verdict import Table, Verdict
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -183,14 +184,16 @@ class QuestionAnswering(RecordTask):
             step=self._sizes["doc_stride"],
             max_question_length=self._sizes["max_query_length"],
         )
-        for record in records:
-            windows, sequences = cutter.cut(question_of(record))
-            self.num_truncated += windows.is_question_cut
-            examples = (
-                Example(ids, segment_ids, target)
-                for (ids, segment_ids), target in zip(sequences, _targets(windows), strict=True)
-            )
-            yield EncodedRecord(record, tuple(examples), windows)
+        read = ((record, question_of(record)) for record in records)
+        for chunk in chunked(read, TOKENIZED_AT_ONCE):
+            found = cutter.cut([question for _, question in chunk])
+            for (record, _), (windows, sequences) in zip(chunk, found, strict=True):
+                self.num_truncated += windows.is_question_cut
+                examples = (
+                    Example(ids, segment_ids, target)
+                    for (ids, segment_ids), target in zip(sequences, _targets(windows), strict=True)
+                )
+                yield EncodedRecord(record, tuple(examples), windows)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """`answer_places` and `token_indices`."""
