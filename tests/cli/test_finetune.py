@@ -136,6 +136,16 @@ def test_what_a_run_needs_is_asked_for(capsys: Capture) -> None:
     assert main(["finetune", "glue:mprc", "--model", "m", "--output", "o"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("bertsmith: data.name: 'glue:mprc' is not the name of a data set; did")
+    for name, hint in (
+        ("imagenet", "tasks are multiple_choice, question_answering, sequence_classification, "),
+        ("sqad", "did you mean squad?"),
+        ("sequence_clasification", "did you mean sequence_classification?"),
+    ):
+        assert main(["finetune", name, "--model", "m", "--output", "o"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"bertsmith: {name!r} is neither a task nor a data set; {hint}")
+    assert main(["finetune", "masked_lm", "--model", "m", "--train", "t", "--output", "o"]) == 2
+    assert "masked_lm is not learned from records" in capsys.readouterr().err
 
 
 def test_a_run_goes_on(pretrained: Path, records: Path, capsys: Capture) -> None:

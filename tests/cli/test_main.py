@@ -76,9 +76,16 @@ def test_an_unknown_verb_gets_a_suggestion(
     [
         ([], "bertsmith: the following arguments are required: VERB; see `bertsmith --help`"),
         (["info"], "bertsmith info: the following arguments are required: PATH; see `bertsmith in"),
-        (["info", "a", "b"], "bertsmith: unrecognized arguments: b; see "),
-        (["info", "a", "x.y=1"], "bertsmith: unrecognized arguments: x.y=1; see "),
-        (["pretrain", "a.toml", "--fast"], "bertsmith: unrecognized arguments: --fast; see "),
+        (["info", "a", "b"], "bertsmith info: 'b' is no argument of this verb; see "),
+        (["info", "a", "x.y=1"], "bertsmith info: 'x.y=1' is no argument of this verb; see "),
+        (
+            ["pretrain", "a.toml", "b.c=1", "--fast", "d.e=2"],
+            "bertsmith pretrain: '--fast' is no option of this verb; a setting is key=value; see ",
+        ),
+        (
+            ["pretrain", "a.toml", "b.c=1", "--resume", "d.e=2", "more"],
+            "bertsmith pretrain: 'more' is no argument of this verb; a setting is key=value; see ",
+        ),
         (["vocab", "a", "--size", "many", "--output", "o"], "bertsmith vocab: argument --size: in"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from tests.tasks.passages import save_pretrained, squad, write_squad
 
 from bertsmith.cli.main import main
+from bertsmith.tasks.question_answering import QuestionAnswering
 
 Capture = pytest.CaptureFixture[str]
 TINY = ["train.steps=4", "train.num_threads=1", "train.precision=fp32"]
@@ -44,7 +45,12 @@ def test_each_verb_leads_to_the_next(tmp_path: Path, capsys: Capture) -> None:
     assert following[:3] == ["evaluate", "--predictions", str(tmp_path / "out/predictions.json")]
     odds = ["--null-odds", str(tmp_path / "out" / "null_odds.json"), "--null-threshold", "1e9"]
     assert main([*following, *odds]) == 0
-    official = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    official = json.loads(captured.out)
+    assert captured.err == (
+        "odds above 1e+09 were taken as no answer, whatever the prediction says "
+        "(--null-threshold)\n"
+    )
     assert official["exact"] / 100 == pytest.approx(figures["exact_match"])
     assert official["total"] == 10
     assert "best_f1_thresh" in official
@@ -90,6 +96,27 @@ def test_bad_use_is_one_sentence(arguments: list[str], message: str, capsys: Cap
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_questions_without_an_id_are_found_before_any_is_answered(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    document = squad(9, seed=1)
+    questions = [each["qas"][0] for each in document["data"][0]["paragraphs"]]
+    model = save_pretrained(tmp_path / "model", QuestionAnswering())
+    data = tmp_path / "dev.json"
+    command = ["predict", "--model", str(model), "--input", str(data)]
+    for change, message in (
+        (lambda: questions[7].pop("id"), "dev.json: data[0].paragraphs[7].qas[0] has no id;"),
+        (lambda: questions[7].update(id="x", question=""), "question x: the question is empty"),
+    ):
+        change()
+        data.write_text(json.dumps(document))
+        assert main([*command, "--squad-output", str(tmp_path / "out")]) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert (captured.out == "") is ("no id" in message)
+        assert not (tmp_path / "out").exists()
 
 
 def test_squads_files_are_of_questions_alone(

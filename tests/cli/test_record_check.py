@@ -34,6 +34,14 @@ def test_labels_and_lengths_are_always_said() -> None:
     ]
 
 
+def test_where_records_have_several_labels_the_share_is_among_all_of_them() -> None:
+    train = dataclasses.replace(FILE, label_counts={"x": 900, "y": 300})
+    first, *_ = check_lines(dataclasses.replace(CHECK, train=train, eval=None))
+    assert first == (
+        "share of the most frequent label among all labels of the records: 75.0% in training"
+    )
+
+
 def test_a_task_without_labels_and_a_run_without_held_out_records() -> None:
     train = dataclasses.replace(FILE, label_counts={})
     assert list(check_lines(dataclasses.replace(CHECK, train=train, eval=None))) == [

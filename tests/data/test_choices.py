@@ -73,10 +73,21 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         ({"premise": "c", "choice1": "x", "choice2": "y"}, ChoiceQuestion("c", ("x", "y"))),
         ({"ctx": "c", "ctx_a": "", "endings": ["x", "y"]}, ChoiceQuestion("c", ("x", "y"))),
         ({"text": "c", "pair": "q", "choices": ["x", "y"]}, ChoiceQuestion("c", ("x", "y"), "q")),
+        (dict(zip("1234567", ("o", "c", "w", "x", "y", "z", "2"), strict=True)),
+         ChoiceQuestion("c", ("w", "x", "y", "z"))),
     ],
 )  # fmt: skip
 def test_well_known_names_are_understood(fields: dict[str, Any], expected: ChoiceQuestion) -> None:
     assert choice_question_of(record(**fields)) == expected
+
+
+def test_codahs_table_has_no_header(shared_data: Path) -> None:
+    path = shared_data / "tasks" / "codah" / "full_data.tsv"
+    records = list(answered(read_records(path)))
+    assert len(records) == 2776
+    question = choice_question_of(records[0])
+    assert question.context == records[0].fields["2"]
+    assert answer_of(records[0], question.choices) == int(records[0].fields["7"])
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,14 @@ def squad(**changes: Any) -> dict[str, Any]:
         ),
         (json.dumps({"data": [*SQUAD["data"], 3]}), r"data\[1\] is not an object, as SQuAD's"),
         (json.dumps(squad(context="gone")), r"data\[0\]\.paragraphs\[0\] has no context; give"),
+        (
+            json.dumps(squad(qas=[{"id": "q7", "answers": []}])),
+            r"a\.json: question q7 has no question; write it or drop the entry",
+        ),
+        (
+            '[{"text": "a',
+            r"a\.json:1: the file is not JSON \(Unterminated string starting at col",
+        ),
         (json.dumps(squad(qas={"id": 1})), r"paragraphs\[0\] has no list named qas"),
         (json.dumps(squad(qas=["Who?"])), r"paragraphs\[0\]\.qas\[0\] is not an object"),
         (

@@ -35,6 +35,7 @@ def ask(**fields: Any) -> Record:
         {"Answer": "Rome", "Answer_Start": "15"},
         {"answer": "Rome", "answer_start": ""},
         {"label": "Rome"},
+        {"answer_text": "Rome", "answer_start": 15},
         {"answers": [{"text": "Rome", "answer_start": 15}], "is_impossible": False},
         {"answers": ["Rome"], "label": "geography"},
     ],

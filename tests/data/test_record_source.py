@@ -187,10 +187,12 @@ def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         read("glue:ax", "test", tmp_path)
     assert str(raised.value) == (
-        f"data.folder ({tmp_path}) has no diagnostic.tsv or test.tsv for the test split of "
-        "glue:ax, neither itself nor in a folder named ax or diagnostic; put the published files "
-        "there"
+        f"{tmp_path} has no diagnostic.tsv or test.tsv for the test split of glue:ax, nor a folder "
+        "named ax or diagnostic that could have it; put the published files there"
     )
+    (tmp_path / "AX").mkdir()
+    with pytest.raises(DataError, match=r"AX has no .* split of glue:ax; put the published files"):
+        read("glue:ax", "test", tmp_path)
     with pytest.raises(DataError, match=r"nowhere\) is not a folder; give the one that holds"):
         read("glue:ax", "test", tmp_path / "nowhere")
 

@@ -68,7 +68,10 @@ def test_words_and_texts_without_tags() -> None:
         ({"tokens": ["New York"]}, ", word 1: the word 'New York' holds white space; make several"),
         ({"tokens": ["a\tb"]}, "holds white space"),
         ({"tokens": ["a\ud800"]}, r"word 1: the word .* holds half of a surrogate pair"),
-        ({"tokens": ["a", "b"], "tags": ["O"]}, ": there are 2 words and 1 tags; each word must"),
+        (
+            {"tokens": ["a", "b"], "tags": ["O"]},
+            r"of words \(2\) is not that of tags \(1\); each word",
+        ),
         ({"tokens": ["a"], "tags": "O"}, ": tags is 'O'; it must be a list with a tag for each"),
         ({"tokens": ["a"], "tags": [None]}, ", word 1: the tag is None; it must be a text, or the"),
         ({"tokens": ["a"], "tags": [True]}, ", word 1: the tag is True"),

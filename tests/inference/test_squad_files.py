@@ -121,7 +121,7 @@ def test_questions_come_in_every_form(learned: tuple[Path, Finetuned]) -> None:
     for answer in answers:
         assert answer == answers[0]
     for wrong, message in [
-        ("Where?", r"record 1 is of type str; it must be a text, a pair"),
+        ("Where?", r"record 1 is of type str; it must be a pair of a question"),
         (("Where?",), r"record 1 is of type tuple"),
         ({"question": "Where?"}, r"record 1 has no passage beside the question"),
         (("", context), r"record 1: the question is empty"),

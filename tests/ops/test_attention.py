@@ -26,6 +26,7 @@ LENGTHS = {
     "equal": [6, 6, 6],
     "one": [9],
     "empty at the end": [4, 8, 0, 0],
+    "several runs": [2, 40, 3, 300, 5, 290, 0],
 }
 LONGEST = EAGER_TOKENS_PER_HEAD_SIZE * 8  # heads are of 8 here
 

@@ -23,6 +23,20 @@ def test_unpad_undoes_pad(lengths: list[int], num_empty: int) -> None:
         assert not row[length:].any()
 
 
+@given(st.lists(st.integers(0, 600), min_size=1, max_size=40), st.booleans())
+def test_runs_are_neighbours_of_about_equal_length(lengths: list[int], is_sorted: bool) -> None:
+    lengths = [*(sorted(lengths) if is_sorted else lengths), 7]
+    lengths = [length for length in lengths if length] + [0] * lengths.count(0)
+    bounds = torch.tensor([0, *lengths]).cumsum(0).int()
+    runs = RaggedLayout(bounds, max(lengths)).runs
+    found = [run.lengths.tolist() for run in runs]
+    assert [length for run in found for length in run] == [length for length in lengths if length]
+    for run, layout in zip(found, runs, strict=True):
+        assert layout.max_seqlen == max(run)
+        assert len(run) * max(run) ** 2 <= 1.25 * sum(n**2 for n in run) + 4 * 64**2
+    assert len(runs) == 1 or is_sorted is False or len(runs) <= 12  # 1.25 ** 12 is above 600 / 64
+
+
 @pytest.mark.parametrize("lengths", [[2, 5, 1], [3, 3]])
 def test_gradients_pass_through_unchanged(lengths: list[int]) -> None:
     bounds = torch.tensor([0, *lengths]).cumsum(0).int()

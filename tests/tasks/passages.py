@@ -13,6 +13,7 @@ from bertsmith.config import BertConfig
 from bertsmith.export.model_folder import save_model
 from bertsmith.tasks.masked_lm import MaskedLM
 from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.task import Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -63,8 +64,8 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True)
 
 
-def save_pretrained(folder: Path) -> Path:
-    """A tiny model folder to start from."""
+def save_pretrained(folder: Path, task: Task | None = None) -> Path:
+    """A tiny model folder to start from, or for a task."""
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(PIECES),
@@ -77,5 +78,5 @@ def save_pretrained(folder: Path) -> Path:
         attention_probs_dropout_prob=0.0,
         initializer_range=0.1,
     )
-    save_model(folder, BertForTasks(config, [MaskedLM()]), tokenizer())
+    save_model(folder, BertForTasks(config, [task or MaskedLM()]), tokenizer())
     return folder

@@ -143,9 +143,10 @@ def test_moved_answers_are_counted_and_lost_ones_refused(tmp_path: Path) -> None
         question["answers"][0]["answer_start"] += 1
     task = QuestionAnswering()
     task.learn_labels(records_of(document, tmp_path))
+    place = f"{tmp_path}/squad.json: question"
     assert task.remarks == (
         "2 of 5 answers are not at their answer_start; each was found at the only other place "
-        "where it stands",
+        f"where it stands: {place} 1-0, {place} 1-1",
     )
     questions[3]["answers"][0]["text"] = "Paris"
     with pytest.raises(DataError, match=r"squad\.json: question 1-3: the answer 'Paris' is not in"):
@@ -155,7 +156,10 @@ def test_moved_answers_are_counted_and_lost_ones_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, r"a:1 has no answer; give answers, an empty list of them \(or is_impossible\) where"),
+        (
+            {},
+            r"a:1 has no answer \(question: 'Who\?', context: 'Ada went\.'\); give answers",
+        ),
         ({"answers": []}, r"no question has an answer; give some that have one to learn from"),
         ({"answers": ["Ada"], "question": ""}, r"a:1: the question is empty"),
     ],

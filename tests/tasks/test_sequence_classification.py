@@ -174,7 +174,11 @@ def test_pairs_without_gold_label_are_not_learned_from() -> None:
         (["a", ""], None, "train.jsonl:2: label is empty; label the record or drop it"),
         (["a", ["b"]], None, "train.jsonl:2: the label is a list; it must be one text or whole"),
         ([{}, "a"], None, "train.jsonl:1: the label is an object; it must be"),
-        (["a", "a"], None, "every record has the label 'a'; a classification needs two"),
+        (
+            ["a", "a"],
+            None,
+            "every record has the label 'a', from train.jsonl:1 on; a ",
+        ),
         ([], None, "no record has a gold label"),
         (["5.000", "3.800"], None, "the labels are numbers with fractions, such as 3.800; list"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.tasks.learning import learn
@@ -69,10 +71,28 @@ def test_what_is_no_score_is_refused(label: object) -> None:
 def test_a_score_of_pairs_is_not_asked_of_single_texts() -> None:
     tokenizer = Tokenizer.from_vocabulary(Vocabulary(SPECIAL_TOKENS), lowercase=True)
     task = SequenceRegression()
-    task.learn_labels([Record({"text": "a", "pair": "b", "label": 1}, "a.jsonl:1")])
+    rows = [{"text": "a", "pair": "b", "label": label} for label in (1, 2)]
+    task.learn_labels([Record(row, "a.jsonl:1") for row in rows])
     again = build_task(task.name, **task.settings())
     with pytest.raises(DataError, match=r"b\.txt:1 is a single text and the task was learned from"):
         list(again.encode([Record({"text": "a"}, "b.txt:1")], tokenizer, max_length=8))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([3, "3.0"], r"every record has the score 3, to a\.jsonl:2; there is nothing to learn"),
+        ([3, True], r"a\.jsonl:2: the label True is no number"),
+        ([3, "nan"], r"a\.jsonl:2: the label 'nan' is no number"),
+    ],
+)
+def test_scores_that_teach_nothing_are_refused(labels: list[Any], message: str) -> None:
+    records = [
+        Record({"text": "a", "label": label}, f"a.jsonl:{line}")
+        for line, label in enumerate(labels, 1)
+    ]
+    with pytest.raises(DataError, match=message):
+        SequenceRegression().learn_labels(records)
 
 
 def test_the_figure_that_decides_can_be_chosen() -> None:

@@ -10,6 +10,7 @@ from bertsmith.data.records import read_records
 from bertsmith.errors import DataError
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.tasks.sequence_regression import SequenceRegression
+from bertsmith.tasks.token_classification import TokenClassification
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from bertsmith.training.bad_records import MAX_SHOWN, BadRecords
@@ -44,6 +45,27 @@ def test_labels_that_the_task_does_not_know(tmp_path: Path) -> None:
     assert bad.count == 30
     assert len(bad.lines()) == MAX_SHOWN + 1
     assert bad.lines()[-1] == "and 10 more like these"
+
+
+def test_tags_that_are_wrong_beside_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("a B-X\nb O\n\na X\nb O\n\na B-X\n\nb\n\na O\nb Y\n\n")
+    bad, task = BadRecords(), TokenClassification()
+    assert bad.learn_labels(task, lambda: read_records(path)) == {"X": 2}
+    assert (bad.count, places(bad)) == (3, ["4", "9", "12"])
+    assert task.labels == ["O", "B-X", "I-X"]
+
+
+def test_bad_records_are_named_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"text": "a", "label": "x"}\n{"text": "", "label": "x"}\n{"text": "b", "label": ""}\n'
+        '{"text": "b", "label": "y"}\n'
+    )
+    bad, task = BadRecords(), SequenceClassification()
+    bad.learn_labels(task, lambda: read_records(path))
+    assert len(list(bad.encode(task, read_records(path), TOKENIZER, 8))) == 2
+    assert places(bad) == ["2", "3"]
 
 
 def test_a_file_that_is_not_there_is_one_error(tmp_path: Path) -> None:

@@ -97,6 +97,18 @@ def test_anything_else_is_none(start: Path, changes: dict[str, Any]) -> None:
     assert watch(start).problem(evaluated(**changes)) is None
 
 
+def test_at_its_end_a_run_that_learned_nothing_says_so_whatever_the_reason(start: Path) -> None:
+    short = {"is_last": True, "step": 20}
+    assert "tells no held-out record from another" in (
+        watch(start).remark(evaluated(**short)) or ""
+    )
+    assert watch(start).remark(evaluated(**short | {"training_loss": 0.1})) is not None
+    assert watch(start).remark(evaluated(**short | {"best": LEARNED})) is None
+    assert watch(start).remark(evaluated(step=20)) is None  # it goes on
+    # What is a problem already is said as one.
+    assert watch(start).remark(evaluated(is_last=True)) is None
+
+
 @pytest.mark.parametrize(
     ("figures", "has_collapsed"),
     [

@@ -72,6 +72,15 @@ def test_fine_tuning_is_drawn_with_its_metric_and_the_majoritys(
     assert texts(metric) == ["majority 0.75", "held-out 0.88"]
 
 
+def test_the_kept_step_is_marked_and_named(tmp_path: Path, drawn: list[Any]) -> None:
+    held_out = [{"split": "eval", "step": s, "loss": 0.1 * s} for s in (2, 4, 6)]
+    path = metrics(tmp_path, *run(6, loss=0.5), *held_out)
+    draw_curves(path, tmp_path / "curves.png", kept_step=4)
+    assert texts(drawn[0]) == ["training 0.50", "held-out 0.60, kept 0.40"]
+    rings = [line for line in drawn[0].lines if line.get_markerfacecolor() == "none"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in rings] == [(4, 0.4)]
+
+
 def test_a_panel_without_figures_is_left_out(tmp_path: Path, drawn: list[Any]) -> None:
     draw_curves(metrics(tmp_path, *run(3, masked_lm_loss=6.0)), tmp_path / "curves.png")
     assert len(drawn) == 1

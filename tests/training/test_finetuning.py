@@ -276,7 +276,7 @@ def test_a_bad_label_is_found_before_anything_is_trained(
         (
             {"task": {"colour": 3}},
             ConfigError,
-            "task.colour is not a setting; did you mean task.columns",
+            "task.colour is not a setting; those of sequence_class",
         ),
         ({"model": {"init": "nowhere"}}, CheckpointError, "nowhere is not a folder"),
         ({"data": {"train": "none.tsv"}}, DataError, "none.tsv"),

@@ -28,6 +28,14 @@ def write(
     )
 
 
+def test_a_short_run_is_written_as_densely_as_a_long_one() -> None:
+    settings = LogSettings()
+    steps = (1, 24, 50, 345, 1250, 10**6)
+    assert [settings.interval(each) for each in steps] == [1, 1, 2, 13, 50, 50]
+    assert settings.interval(None) == 50
+    assert LogSettings(every_steps=7).interval(20) == 7
+
+
 def test_each_line_says_where_the_run_was_and_how_fast(tmp_path: Path) -> None:
     with RunLog(tmp_path, LogSettings()) as log:
         write(log, 10, learning_rate=1e-4)

@@ -142,7 +142,7 @@ def test_a_file_of_single_values_is_refused() -> None:
             {"task.classifier_dropout": [0.1, 1.5]},
             ["task.classifier_dropout (1.5) must be "],
         ),
-        ({"task.colour": [1]}, ["task.colour is not a setting; did you mean "]),
+        ({"task.colour": [1]}, ["task.colour is not a setting; those of "]),
         ({"data.eval": ["a", "b"]}, ["data.eval cannot be varied; trials must be comparable"]),
         ({"train.output": ["a", "b"]}, ["train.output cannot be varied"]),
         (

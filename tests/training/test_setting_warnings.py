@@ -22,13 +22,18 @@ def warn(
     num_cut: int = 0,
     max_length: int = 128,
     max_seqlen: int = 128,
+    patience: int | None = None,
+    mode: str = "finetune",
+    **task: Any,
 ) -> list[str]:
     recipe = FinetuneRecipe.from_dict(
         {
             "task": {"name": "sequence_classification"},
+            "mode": mode,
             "model": {"init": "model"},
             "data": {"train": "train.tsv", "max_seqlen": max_seqlen},
-            "train": {"output": "run", "batch_size": batch_size},
+            "train": {"output": "run", "batch_size": batch_size}
+            | ({} if patience is None else {"early_stopping_patience": patience}),
             "optimizer": {"learning_rate": rate},
         }
     )
@@ -50,12 +55,20 @@ def warn(
         shared=Twins(),
     )
     config = BertConfig.preset(size)
-    return list(setting_warnings(recipe, SequenceClassification(), config, check))
+    return list(setting_warnings(recipe, SequenceClassification(**task), config, check))
 
 
 @pytest.mark.parametrize(
     "usual",
-    [{}, {"rate": 1e-4}, {"rate": 1e-3, "size": "tiny"}, {"num_cut": 9}, {"per_label": 16}],
+    [
+        {},
+        {"rate": 1e-4},
+        {"rate": 1e-3, "size": "mini"},
+        {"rate": 1e-2, "size": "tiny"},
+        {"rate": 1e-3, "mode": "features"},
+        {"num_cut": 9},
+        {"per_label": 16},
+    ],
 )
 def test_nothing_is_said_of_what_is_usual(usual: Any) -> None:
     assert warn(**usual) == []
@@ -65,6 +78,18 @@ def test_nothing_is_said_of_what_is_usual(usual: Any) -> None:
     ("unusual", "message"),
     [
         ({"rate": 2e-4}, "optimizer.learning_rate (0.0002) is high for a model with a hidden_size"),
+        ({"rate": 2e-3, "size": "mini"}, "optimizer.learning_rate (0.002) is high for a model"),
+        ({"patience": 2}, "train.early_stopping_patience is set and data.eval is not"),
+        (
+            {"num_cut": 60, "long_text": "windows"},
+            "30% of the training records lose text at 128 wordpieces: the shorter text of a pair "
+            "is cut at half of them; raise data.max_seqlen to 300",
+        ),
+        (
+            {"num_cut": 60, "max_length": 512, "long_text": "windows"},
+            "30% of the training records lose text at 512 wordpieces: the shorter text of a pair "
+            "is cut at half of them",
+        ),
         (
             {"per_label": 9, "batch_size": 4},
             "there are few training records (18) for the labels (2)",

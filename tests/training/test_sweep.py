@@ -154,7 +154,7 @@ def test_another_sweep_is_refused(tmp_path: Path, ran: list[FinetuneRecipe]) -> 
     sweep(tmp_path).run()
     with pytest.raises(ConfigError, match=r"holds runs already \(sweep.json\)"):
         sweep(tmp_path).run()
-    with pytest.raises(ConfigError, match=r"space.train.batch_size is \[8\] and the runs in"):
+    with pytest.raises(ConfigError, match=r"the grid's train.batch_size is \[8\] and the runs in"):
         sweep(tmp_path, SPACE | {"train.batch_size": [8]}).run(resume=True)
     with pytest.raises(ConfigError, match=r"train.steps is 3 and .* made with 60"):
         sweep(tmp_path, steps=3).run(resume=True)

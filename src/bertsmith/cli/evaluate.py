@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--null-odds",
         metavar="FILE",
-        help="beside --predictions: odds of no answer by id, which give the best thresholds too",
+        help="beside --predictions: odds of no answer by id; those above --null-threshold make a "
+        "prediction no answer, and the thresholds that would be best are printed too",
     )
     parser.add_argument(
         "--null-threshold",
@@ -81,10 +83,12 @@ def run(args: argparse.Namespace) -> None:
             split=source.split,
         )
         print(json.dumps(figures))
-        print(
-            "next: bertsmith finetune question_answering --model DIR --train FILE --output DIR",
-            file=sys.stderr,
-        )
+        if args.null_odds is not None:
+            print(
+                f"odds above {args.null_threshold:g} were taken as no answer, whatever the "
+                "prediction says (--null-threshold)",
+                file=sys.stderr,
+            )
         return
     if args.null_odds is not None:
         raise ConfigError("--null-odds is for --predictions; a model gives its own odds")
@@ -102,5 +106,5 @@ def run(args: argparse.Namespace) -> None:
     print(json.dumps(figures))
     if args.report is not None:
         print(f"report: {Path(args.report) / 'report.html'}", file=sys.stderr)
-    where = " ".join([args.data, *args.overrides])
-    print(f"next: bertsmith predict --model {args.model} --input {where}", file=sys.stderr)
+    command = ["bertsmith", "predict", "--model", args.model, "--input", args.data]
+    print(f"next: {shlex.join([*command, *args.overrides])}", file=sys.stderr)

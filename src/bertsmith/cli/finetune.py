@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -185,6 +186,7 @@ def recipe_values(args: argparse.Namespace, overrides: list[str]) -> dict[str, A
     elif is_name(args.task):
         values, needed = {"data": {"name": args.task}}, {"model", "output"}
     else:
+        _check_task(args.task)
         values, needed = {"task": {"name": args.task}}, {"model", "train", "output"}
     overrides = list(map(_data_name, overrides))
     if any(override.startswith("data.name=") for override in overrides):
@@ -196,6 +198,23 @@ def recipe_values(args: argparse.Namespace, overrides: list[str]) -> dict[str, A
         elif option in needed:
             raise ConfigError(f"--{option} is missing; without a recipe file it is needed")
     return apply_overrides(values, overrides)
+
+
+def _check_task(name: str) -> None:
+    """Say what else may be meant by what is neither a task nor a data set."""
+    from bertsmith.data.named_sets import NAMED_SETS
+    from bertsmith.errors import ConfigError
+    from bertsmith.tasks.registry import task_class, task_names
+    from bertsmith.tasks.task import RecordTask
+
+    tasks = [each for each in task_names() if issubclass(task_class(each), RecordTask)]
+    if name in task_names() or "." in name:
+        return
+    close = difflib.get_close_matches(name, [*tasks, *NAMED_SETS], 1)
+    hint = f"tasks are {', '.join(tasks)}, and data sets {', '.join(NAMED_SETS)}"
+    if close:
+        hint = f"did you mean {close[0]}?"
+    raise ConfigError(f"{name!r} is neither a task nor a data set; {hint}")
 
 
 def _data_name(override: str) -> str:

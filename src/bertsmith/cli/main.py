@@ -38,6 +38,7 @@ VERBS = (
 )
 
 
+_SETTING = re.compile(r"[^-=][^=]*=")
 _NEGATIVE_NUMBERS = re.compile(r"-\d+(,-?\d+)+")
 
 
@@ -87,9 +88,17 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
             joined.append(argument)
     args, rest = parser.parse_known_args(joined)
     if rest:
-        is_setting = all("=" in argument and not argument.startswith("-") for argument in rest)
-        if not is_setting or not hasattr(args, "overrides"):
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        takes_settings = hasattr(args, "overrides")
+        unknown = [each for each in rest if not (takes_settings and _SETTING.match(each))]
+        if unknown:
+            kind = "option" if unknown[0].startswith("-") else "argument"
+            print(
+                f"bertsmith {args.verb}: {unknown[0]!r} is no {kind} of this verb"
+                f"{'; a setting is key=value' if takes_settings else ''}; see `bertsmith "
+                f"{args.verb} --help`",
+                file=sys.stderr,
+            )
+            parser.exit(2)
         args.overrides = [*args.overrides, *rest]
     return args
 

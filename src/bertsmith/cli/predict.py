@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 
     from bertsmith.errors import ConfigError
     from bertsmith.inference.predictor import Predictor
-    from bertsmith.inference.squad_files import SquadFiles
+    from bertsmith.inference.squad_files import SquadFiles, check_ids
 
     if args.glue_submission is not None:
         _write_submission(source, args)
@@ -70,13 +70,16 @@ def run(args: argparse.Namespace) -> None:
             f"--squad-output is for question_answering and the model's task is "
             f"{predictor.task.name}; remove it"
         )
+    source = source.like(predictor.layout)
+    if files is not None:
+        check_ids(source)
     if args.format == "conll" and predictor.task.name != "token_classification":
         raise ConfigError(
             f"--format conll is for words with tags, and the model is for {predictor.task.name}; "
             "leave it out"
         )
     written = _conll if args.format == "conll" else _json
-    records = source.like(predictor.layout).read("test")
+    records = source.read("test")
     # A bar among answers on the same screen would be torn apart by them.
     has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     for answer in tqdm(predictor.predict(records), unit="record", disable=not has_bar):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bertsmith.training.record_check import RecordCheck, Twins
 
 # Below it [UNK] is of no consequence.
-MIN_UNKNOWN_SHARE = 0.01
+MIN_UNKNOWN_SHARE = 0.02
 MAX_LABELS = 10
 
 
@@ -33,7 +33,8 @@ def _labels(check: RecordCheck) -> Iterator[str]:
     shares = [f"{check.train.majority_share:.1%} in training"]
     if check.eval is not None and check.eval.label_counts:
         shares.append(f"{check.eval.majority_share:.1%} held out")
-    yield f"share of the most frequent label: {', '.join(shares)}"
+    among = "" if check.train.is_single_label else " among all labels of the records"
+    yield f"share of the most frequent label{among}: {', '.join(shares)}"
     if check.rare_labels:
         rare = [f"{label} {count}" for label, count in check.rare_labels.items()]
         yield f"labels with too few training records to be learned: {_some(rare)}"
@@ -45,14 +46,14 @@ def _lengths(check: RecordCheck) -> Iterator[str]:
     files = [(check.train, "training")]
     lengths = check.train.lengths
     line = (
-        f"wordpieces of a record: median {lengths.median}, 95% up to {lengths.percentile_95}, "
+        f"wordpieces of a record: median {lengths.median:,}, 95% up to {lengths.percentile_95:,}, "
         f"longest {lengths.longest:,}"
     )
     if check.eval is not None:
         files.append((check.eval, "held-out"))
         lengths = check.eval.lengths
-        line += f" (held out {lengths.median}, {lengths.percentile_95}, {lengths.longest:,})"
-    yield f"{line}; the limit is {check.max_length}"
+        line += f" (held out {lengths.median:,}, {lengths.percentile_95:,}, {lengths.longest:,})"
+    yield f"{line}; the limit is {check.max_length:,}"
     for each, name in files:
         if each.num_cut:
             yield f"{name} records that lose text: {_share(each.num_cut, each.num_records)}"

@@ -27,7 +27,8 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
     figures = {"step": state.step, "tokens": state.tokens, "seconds": round(state.elapsed_seconds)}
     if state.best_step is not None:
         figures["best_step"] = state.best_step
-    print(json.dumps(figures | outcome.figures))
+    problem = {} if outcome.problem is None else {"problem": outcome.problem}
+    print(json.dumps(figures | outcome.figures | problem))
     if outcome.stopped_early:
         print("stopped early: the held-out figure no longer gets better", file=sys.stderr)
     if outcome.problem is not None:

@@ -22,6 +22,8 @@ CONTEXTS = ("text", "context", "sent1", "ctx", "premise", "passage", "article", 
 STEMS = ("pair", "question", "sent2")
 LISTS = ("choices", "endings", "options", "candidates")
 ANSWERS = ("label", "answer", "answerkey", "answer_key", "gold", "correct")
+# A table without header: category, prompt, four endings, the right one's place.
+_CODAH = ("1", "2", "3", "4", "5", "6", "7")
 # SWAG's ending0, COPA's choice1, CosmosQA's answer0, SocialIQA's answerA.
 _NUMBERED = re.compile(r"(ending|choice|option|answer)[ _-]?(\d+|[a-z])")
 
@@ -126,6 +128,8 @@ class _Columns:
 
 @lru_cache(maxsize=64)
 def _columns(names: tuple[str, ...]) -> _Columns:
+    if names == _CODAH:
+        return _Columns("2", None, ("3", "4", "5", "6"), "7")
     actual = {name.lower(): name for name in reversed(names)}
 
     def first(known: Sequence[str]) -> str | None:

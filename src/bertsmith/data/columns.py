@@ -49,8 +49,15 @@ TEXT_NAMES = frozenset(TEXTS) | {name for pair in TEXT_PAIRS for name in pair}
 KNOWN_NAMES = TEXT_NAMES | frozenset(LABELS) | {"context", "sent1", "ending0", "choice1"}
 
 
-def texts_of(record: Record) -> tuple[str, str | None]:
+def texts_of(
+    record: Record, first: str = "text", second: str = "the second text of a pair"
+) -> tuple[str, str | None]:
     """The record's text, and the second one where it is a pair.
+
+    Args:
+        record: any.
+        first: what the text is to the caller, for an error;
+        second: and the second one.
 
     Raises:
         DataError: when no column is known to hold the text, or what it holds is not text.
@@ -59,8 +66,7 @@ def texts_of(record: Record) -> tuple[str, str | None]:
     if names is None:
         raise DataError(
             f"{record.location}: none of the columns ({listed(record)}) is known to hold the "
-            "text; name it with data.text=COLUMN, and the second text of a pair with "
-            "data.pair=COLUMN"
+            f"{first}; name it with data.text=COLUMN, and {second} with data.pair=COLUMN"
         )
     text, pair = names
     return text_in(record, text), None if pair is None else text_in(record, pair)

@@ -23,14 +23,15 @@ Collate = Callable[[list[Example]], dict[str, Tensor]]
 class ExampleBatches:
     """Batches of a fixed number of examples, the last of an epoch with those that are left.
 
-    Of every `world_size` consecutive batches each rank gets one, as in pre-training.
+    In a batch the shorter ones come first. Of every `world_size` consecutive batches each rank gets
+    one, as in pre-training.
 
     Args:
         examples: what to deal out; they stay in memory.
         collate: makes the targets of a batch, a task's own.
         batch_size: examples in a batch.
         seed: decides the order.
-        shuffle: draw a new order for each epoch, or keep the one given.
+        shuffle: draw anew for each epoch which examples come together, or deal them out as given.
         rank: of this process.
         world_size: number of processes.
 
@@ -99,10 +100,15 @@ class ExampleBatches:
 
     def _load(self, order: list[int], epoch: int, batch: int, following: int) -> LoadedBatch:
         chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        examples = [self.examples[place] for place in chosen]
+        # Neighbours of about equal length are padded together where padding is needed.
+        examples = sorted((self.examples[place] for place in chosen), key=_length)
         return LoadedBatch(
             pack_examples(examples), self.collate(examples), Position(epoch=epoch, batch=following)
         )
+
+
+def _length(example: Example) -> int:
+    return len(example.input_ids)
 
 
 def pack_examples(examples: Sequence[Example]) -> Batch:

@@ -77,7 +77,8 @@ def _parse(lines: Iterable[tuple[int, str]], name: str) -> Any:
     except json.JSONDecodeError as error:
         line = numbered[min(error.lineno, len(numbered)) - 1][0]
         raise DataError(
-            f"{name}:{line}: the file is not JSON ({error.msg} at column {error.colno}); it must "
+            f"{name}:{line}: the file is not JSON ({error.msg.removesuffix(' at')} at column "
+            f"{error.colno}); it must "
             "be one document in SQuAD's form, a list of records, or one record a line"
         ) from None
     except (ValueError, RecursionError) as error:
@@ -117,6 +118,8 @@ def _questions(articles: list[Any], name: str) -> Iterator[Record]:
                             f"{location} is there twice; give each question an id of its own"
                         )
                     seen.add(given)
+                if "question" not in fields:
+                    raise DataError(f"{location} has no question; write it or drop the entry")
                 yield Record(title | context | fields, location)
 
 

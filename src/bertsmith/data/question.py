@@ -50,7 +50,7 @@ def question_of(record: Record) -> Question:
     Raises:
         DataError: question or passage is missing or empty, or the answers are of no known form.
     """
-    question, context = texts_of(record)
+    question, context = texts_of(record, "question", "its passage")
     if context is None:
         raise DataError(
             f"{record.location} has no passage beside the question; name its column with "
@@ -97,7 +97,7 @@ def without_answers(record: Record) -> Record:
     return Record(kept, record.location)
 
 
-_ANSWER_NAMES = ("answers", "answer", "label")
+_ANSWER_NAMES = ("answers", "answer", "answer_text", "label")
 
 
 def _answers_of(

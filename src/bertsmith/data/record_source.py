@@ -6,8 +6,10 @@ hub by the package `datasets`, which is imported only then.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +87,20 @@ class RecordSource:
         # By `map`, which goes on after a record that cannot be read.
         return map(partial(_with_label_name, numbers=named.numbers), records)
 
+    def file(self, split: str) -> Path | None:
+        """The file that `read` reads; None for standard input and for the hub.
+
+        Raises:
+            DataError: the folder of a data set has no such file.
+        """
+        named = self.named
+        if named is not None:
+            split = self.split or split
+            return (
+                None if self.folder is None else _find(str(self.where), named, split, self.folder)
+            )
+        return Path(self.where) if Path(self.where).is_file() else None
+
     def like(self, layout: Layout) -> RecordSource:
         """The same source; a file about which the user says nothing has this layout."""
         if self.named is not None or self.layout is not None:
@@ -147,16 +163,18 @@ def _find(name: str, named: NamedSet, split: str, folder: Path) -> Path:
             f"data.folder ({folder}) is not a folder; give the one that holds the files of {name}"
         )
     inside = [each for each in sorted(folder.iterdir()) if _plain(each.name) in named.folders]
-    for place in (*inside, folder):
+    places = (*inside, folder)
+    for place in places:
         for file in named.files[split]:
             path = _variant(place, file)
             if path is not None and not _is_divided_already(place, file, named):
                 return path
     usual = [file for file in named.files[split] if not _is_divided_already(folder, file, named)]
     files = " or ".join(usual)
+    own = "" if inside else f", nor a folder named {' or '.join(named.folders)} that could have it"
     raise DataError(
-        f"data.folder ({folder}) has no {files} for the {split} split of {name}, neither itself "
-        f"nor in a folder named {' or '.join(named.folders)}; put the published files there"
+        f"{places[0]} has no {files} for the {split} split of {name}{own}; put the published files "
+        "there"
     )
 
 
@@ -201,7 +219,8 @@ def _read_hub(name: str, named: NamedSet, split: str) -> Iterator[Record]:
     path, part = named.hub
     hub_split = named.hub_splits[split]
     try:
-        rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(path, part, split=hub_split)
+        with _without_talk():
+            rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(path, part, split=hub_split)
     # What the package raises without a network or for a data set that is not there.
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
@@ -214,6 +233,18 @@ def _read_hub(name: str, named: NamedSet, split: str) -> Iterator[Record]:
         Record({key: _listed(value) for key, value in row.items()}, f"{where}:{number}")
         for number, row in enumerate(rows, 1)
     )
+
+
+@contextlib.contextmanager
+def _without_talk() -> Iterator[None]:
+    """Let the hub's packages not say each time that they try again; the error says it all."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _listed(value: Any) -> Any:

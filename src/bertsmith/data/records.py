@@ -275,7 +275,8 @@ def _json_record(name: str, layout: Layout, line: tuple[int, str]) -> Record:
     try:
         fields = json.loads(line[1], parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
-        reason = "too deeply nested" if isinstance(error, RecursionError) else error
+        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
+        reason = reason.partition(": line ")[0]  # which counts within this line
         raise DataError(
             f"{location}: the line is not JSON ({reason}); each line must hold one object"
         ) from None

@@ -129,7 +129,8 @@ def _tags(record: Record, num_words: int) -> list[str | int] | None:
         )
     if len(tags) != num_words:
         raise DataError(
-            f"{record.location}: there are {num_words} words and {len(tags)} tags; each word must "
+            f"{record.location}: the number of words ({num_words}) is not that of tags "
+            f"({len(tags)}); each word must "
             "have one"
         )
     for place, tag in enumerate(tags):

@@ -228,7 +228,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} holds no config.json; it is not a model folder") from None
+        said = "it is not a model folder"
+        if (folder / "recipe.toml").exists():
+            said = "the run in it has not ended, and `--resume` goes on with it"
+        raise CheckpointError(f"{folder} holds no config.json; {said}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from None
     if not isinstance(config, dict) or config.get("model_type", "bert") != "bert":

@@ -66,7 +66,7 @@ def evaluate_file(
                 task=task,
                 model=loaded.model,
                 tokenizer=loaded.tokenizer,
-                data=each.where,
+                data=each,
                 evaluation=evaluation,
             )
     return found

@@ -15,7 +15,7 @@ from typing import Any
 from bertsmith.atomic import atomic_folder
 from bertsmith.data.json_document import refuse_constant
 from bertsmith.data.layout import Layout
-from bertsmith.data.question import question_of
+from bertsmith.data.question import id_of, question_of
 from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import DataError
 from bertsmith.metrics.squad import squad_figures
@@ -74,6 +74,26 @@ class SquadFiles:
             for name, values in contents.items():
                 (folder / name).write_text(json.dumps(values, indent=4) + "\n", encoding="utf-8")
         return [self.folder / name for name in contents]
+
+
+def check_ids(source: RecordSource) -> None:
+    """See that each question of a file has an id, before any of them is answered.
+
+    Raises:
+        DataError: one has none, or that of another.
+    """
+    if source.file("test") is None:
+        return  # a stream, which cannot be read twice
+    seen: set[str] = set()
+    for record in source.read("test"):
+        fields = {name.lower(): value for name, value in record.fields.items()}
+        key = id_of(fields.get("id"), record.location)
+        if key is None or key in seen:
+            problem = "no id" if key is None else f"the id {key}, which another one has"
+            raise DataError(
+                f"{record.location} has {problem}; SQuAD's files need an id for each question"
+            )
+        seen.add(key)
 
 
 def score_predictions(

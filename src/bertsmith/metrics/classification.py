@@ -40,7 +40,7 @@ class ClassificationMetrics:
             "accuracy": float(accuracy_score(labels, predictions)),
             "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
             "matthews_correlation": 0.0,
-            "majority_accuracy": float(labels.bincount().max() / len(labels)),
+            "majority_accuracy": int(labels.bincount().max()) / len(labels),
         }
         if len(torch.unique(labels)) > 1:  # else it is 0 by definition, and scikit-learn warns
             figures["matthews_correlation"] = float(matthews_corrcoef(labels, predictions))

@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Neighbours are padded together while the squares of their lengths grow by no more than a quarter,
+# and by so little that to take them apart would cost more.
+MAX_WASTE, SMALL_WASTE = 0.25, 4 * 64**2
+
 
 class RaggedLayout:
     """The boundaries of packed sequences, and what follows from them, computed once a batch.
@@ -66,6 +70,29 @@ class RaggedLayout:
     def is_rectangular(self) -> bool:
         """Whether every sequence has length S, so that padding is a change of shape alone."""
         return self.static_tokens is None and bool((self.lengths == self.max_seqlen).all())
+
+    @cached_property
+    def runs(self) -> list[RaggedLayout]:
+        """The layouts of neighbours of about equal length, which in all fill the same tokens.
+
+        Padded apart they make little more than the squares of their lengths. It waits for the
+        device, and the number of runs is different each time: for a CPU.
+        """
+        runs: list[list[int]] = []
+        squares = longest = 0
+        for length in self.lengths.tolist():
+            squares += length**2
+            longest = max(longest, length)
+            padded = (len(runs[-1]) + 1 if runs else 1) * longest**2
+            if not runs or padded > (1 + MAX_WASTE) * squares + SMALL_WASTE:
+                runs.append([])
+                squares, longest = length**2, length
+            runs[-1].append(length)
+        bounds = (torch.tensor([0, *run], dtype=torch.int32) for run in runs)
+        return [
+            RaggedLayout(each.cumsum(0, dtype=torch.int32), max(run))
+            for each, run in zip(bounds, runs, strict=True)
+        ]
 
     def pad(self, packed: Tensor) -> Tensor:
         """Spread (T, ...) out to (B, S, ...), zeros where there is no token."""

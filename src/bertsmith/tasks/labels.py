@@ -66,19 +66,23 @@ def label_text(label: Any, record: Record) -> str:
     return str(label)
 
 
-def sorted_labels(counts: Mapping[str, int]) -> list[str]:
+def sorted_labels(places: Mapping[str, str]) -> list[str]:
     """The labels found in training records, sorted, as numbers where all of them are.
+
+    Args:
+        places: of each label, where it comes first.
 
     Raises:
         DataError: they do not make a classification.
     """
-    labels = sorted(counts)
+    labels = sorted(places)
     if not labels:
         raise DataError("no record has a gold label; give records with labels to learn from")
     if len(labels) < 2:
         raise DataError(
-            f"every record has the label {', '.join(labels)!r}; a classification needs two, so "
-            "add records with others or list all of them in task.labels"
+            f"every record has the label {labels[0]!r}, from {places[labels[0]]} on; a "
+            "classification needs two, so add records with others or list all of them in "
+            "task.labels"
         )
     if not all(map(_NUMBER.fullmatch, labels)):
         return labels

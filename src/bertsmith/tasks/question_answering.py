@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.data.chunked import chunked
+from bertsmith.data.columns import listed
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.question import Question, has_answers, question_of, without_answers
@@ -36,6 +37,7 @@ from bertsmith.text.tokenizer import Tokenizer
 
 _CLS = (0, 0)
 LONGEST_CONTEXT = 400
+MAX_MOVED_SHOWN = 3
 # Of right answers, in words.
 _LENGTHS = {"no answer": 0, "1": 1, "2": 2, "3 to 5": 5, "6 to 10": 10, "11 or more": 10**9}
 
@@ -62,11 +64,11 @@ class QuestionAnswering(RecordTask):
     loss lets padding compete too; here there is no padding.
 
     Args:
-        has_unanswerable: whether "no answer" may be the answer; None: learned from the training
-            records.
+        has_unanswerable: whether "no answer" may be the answer; where not set, learned from the
+            training records.
         no_answer_threshold: how far the score of "no answer" must be above that of the best span
-            for it to be the answer; None: chosen for the best F1 on the evaluation file, or 0.0
-            without one.
+            for it to be the answer; where not set, chosen for the best F1 on the evaluation file,
+            or 0.0 without one.
         doc_stride: how many wordpieces each window of a passage starts after the one before it.
         max_query_length: the most wordpieces of a question.
         max_answer_length: the most wordpieces of an answer.
@@ -84,6 +86,7 @@ class QuestionAnswering(RecordTask):
     figure = "f1"
     scores_tokens = True
     default_max_seqlen = 384
+    item_kinds = "a pair of a question and its passage, or a mapping of fields by name"
 
     def __init__(
         self,
@@ -125,19 +128,22 @@ class QuestionAnswering(RecordTask):
             DataError: an answer is not in its passage, or no question has one.
         """
         counts = {"answer": 0, "no answer": 0}
-        num_moved = 0
+        moved: list[str] = []
         for record in self.labelled(records):
             answers = question_of(record).answers or ()
             counts["answer" if answers else "no answer"] += 1
             if answers and answers[0].problem is not None:
                 raise DataError(f"{record.location}: {answers[0].problem}")
-            num_moved += bool(answers) and answers[0].is_moved
+            if answers and answers[0].is_moved:
+                moved.append(record.location)
         if not counts["answer"]:
             raise DataError("no question has an answer; give some that have one to learn from")
-        if num_moved:
+        if moved:
+            shown = ", ".join(moved[:MAX_MOVED_SHOWN])
             self.remarks = (
-                f"{num_moved:,} of {counts['answer']:,} answers are not at their answer_start; "
-                "each was found at the only other place where it stands",
+                f"{len(moved):,} of {counts['answer']:,} answers are not at their answer_start; "
+                f"each was found at the only other place where it stands: {shown}"
+                + (", …" if len(moved) > MAX_MOVED_SHOWN else ""),
             )
         if self.has_unanswerable is None:
             self._set_has_unanswerable(counts["no answer"] > 0)
@@ -152,8 +158,9 @@ class QuestionAnswering(RecordTask):
         for record in records:
             if not has_answers(record):
                 raise DataError(
-                    f"{record.location} has no answer; give answers, an empty list of them (or "
-                    "is_impossible) where the passage has none, or drop the record"
+                    f"{record.location} has no answer ({listed(record)}); give answers, an empty "
+                    "list of them (or is_impossible) where the passage has none, or name their "
+                    "column with data.label=COLUMN"
                 )
             yield record
 

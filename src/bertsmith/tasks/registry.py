@@ -50,9 +50,10 @@ def build_task(name: str, **settings: Any) -> Task:
     """
     found = task_class(name)
     parameters = inspect.signature(found).parameters
-    known = list(parameters)
+    # The columns are known from the data.
+    known = [name for name in parameters if name != "columns"]
     for key in settings:
-        if key not in known:
+        if key not in parameters:
             close = difflib.get_close_matches(key, known, 1)
             names = ", ".join(f"task.{each}" for each in known) or "none"
             hint = f"did you mean task.{close[0]}?" if close else f"those of {name} are {names}"

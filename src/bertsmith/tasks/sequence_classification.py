@@ -46,13 +46,16 @@ class SequenceClassification(SequenceTask):
     NaN = not labelled, and each label is decided by itself.
 
     Args:
-        labels: the names; None where `learn_labels` is to find them.
+        labels: the names; where not set, those of the training records.
         multi_label: a record's label is a list of labels.
         label_separator: between the labels in a table's cell, such as ","; with `multi_label`.
         thresholds: with `multi_label`, the probability above which each label is given, in their
-            order; None: chosen for the best F1 on the evaluation file, or 0.5 without one.
-        class_weights: how much each class counts in the loss; see `resolve_class_weights`.
-        label_smoothing: part of the target that all classes share alike.
+            order; where not set, chosen for the best F1 on the evaluation file, or 0.5 without one.
+        class_weights: how much each class counts in the loss: "balanced", so that all classes
+            count as much together; a number for each label, in their order; or numbers by label, 1
+            for those not named. They are in the loss that is reported, too.
+        label_smoothing: part of the target that all classes share alike, from 0 to below 1; it is
+            in the loss that is reported, too.
         figure: which figure says that a model is better: accuracy (where not set), f1 (of the
             second of two labels), macro_f1 or matthews_correlation; with `multi_label` micro_f1
             (where not set), macro_f1 or accuracy.
@@ -132,7 +135,7 @@ class SequenceClassification(SequenceTask):
         if self.labels is None:
             if self.multi_label and self.label_separator is None:
                 check_not_joined(places)
-            self._set_labels(sorted_labels(counts))
+            self._set_labels(sorted_labels(places))
         if self.class_weights is not None:
             self.class_weights = resolve_class_weights(
                 self.class_weights,

@@ -73,16 +73,27 @@ class SequenceRegression(SequenceTask):
         )
 
     def learn_labels(self, records: Iterable[Record]) -> dict[str, int]:
-        """Look through the training records; scores are not counted."""
+        """Look through the training records; scores are not counted.
+
+        Raises:
+            DataError: a record has no score, or all have the same.
+        """
+        scores: set[float] = set()
+        record = None
         for record in self.learning_pairs(labelled(records)):
-            self.target_of(record)
+            scores.add(self.target_of(record))
+        if record is not None and len(scores) == 1:
+            raise DataError(
+                f"every record has the score {scores.pop():g}, to {record.location}; there is "
+                "nothing to learn from them, so add records with others"
+            )
         return {}
 
     def target_of(self, record: Record) -> float:
         """The label as a number."""
         label = label_of(record)
         try:
-            score = float(label)
+            score = math.nan if isinstance(label, bool) else float(label)
         except (TypeError, ValueError):
             score = math.nan
         if not math.isfinite(score):

@@ -31,17 +31,19 @@ class SequenceTask(RecordTask):
     """A head on the pooled output, learned from records of one text or two.
 
     Args:
-        classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
+        classifier_dropout: before the last layer, from 0 to below 1; where not set, the model's
+            `hidden_dropout_prob`.
         columns: of the training file, as the user named them (`text`, `pair`, `label`); a model
             remembers them for files like it.
-        pairs: whether records are pairs of texts; None: unknown, or some are. Learned from the
-            training records.
-        figure: which of `deciding_figures` says that a model is better; None: the first.
+        pairs: whether records are pairs of texts; where not set, learned from the training
+            records, which may be of both kinds.
+        figure: which of `deciding_figures` says that a model is better; where not set the first.
         long_text: what becomes of a text longer than `data.max_seqlen`: its `head` or `tail` is
             kept, or a quarter of the room for the head and the rest for the tail (`head_tail`), or
-            all of it is read in `windows`.
-        window_step: how many wordpieces each window starts after the one before it; None: half of
-            `data.max_seqlen`.
+            all of it is read in `windows`; of a pair the longer text, and the other up to half of
+            the room.
+        window_step: how many wordpieces each window starts after the one before it; where not set
+            half of `data.max_seqlen`, and never more than a window holds.
         window_join: the `mean` or the `max` of the windows' logits is the record's.
 
     Raises:

@@ -68,19 +68,20 @@ class TokenClassification(RecordTask):
     """Targets: `token_labels` (T,), the label's place among the task's labels; -100 = no label.
 
     Args:
-        labels: the names, in the order of the logits; None where `learn_labels` is to find them.
-        classifier_dropout: before the last layer; None takes the model's `hidden_dropout_prob`.
+        labels: the names, in the order of the logits; where not set, those of the training records.
+        classifier_dropout: before the last layer, from 0 to below 1; where not set, the model's
+            `hidden_dropout_prob`.
         columns: of the training file, as the user named them (`text`, `label`); a model remembers
             them for files like it.
         scheme: which tags spell entities: iob2 or bioes, into which those of the files are turned
-            from whatever scheme they are in; plain where they spell none. None: found out, and
-            iob2 where they do.
+            from whatever scheme they are in; plain where they spell none. Where not set it is
+            found out, and is iob2 where they do.
         label_pieces: whether a word's first wordpiece alone is trained to give its label, or all
             of them, the later ones of B-X giving I-X. Predictions are read at the first.
         long_text: what becomes of a sentence longer than the model reads: windows, or its head
             alone, so that the words that are cut get the tag O.
-        window_step: how many wordpieces each window starts after the one before it; None: half of
-            the most that the model reads.
+        window_step: how many wordpieces each window starts after the one before it; where not set
+            half of `data.max_seqlen`.
         document_context: fill the room around a sentence with the sentences around it.
 
     Raises:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from bertsmith.data.conll import SentenceRecord
 from bertsmith.data.example import EncodedRecord
 from bertsmith.data.record import Record
 from bertsmith.data.records import with_errors
@@ -29,7 +31,7 @@ class BadRecords:
 
     def lines(self) -> list[str]:
         """A sentence for each of the first `MAX_SHOWN`, with file and line."""
-        shown = list(islice(self._errors, MAX_SHOWN))
+        shown = list(islice(sorted(self._errors, key=_place), MAX_SHOWN))
         more = self.count - len(shown)
         return [*shown, f"and {more:,} more like these"] if more else shown
 
@@ -59,9 +61,17 @@ class BadRecords:
             good = [record for record in self.readable(read()) if self._is_good(task, record)]
         if not good and self.count == 1:
             raise DataError(self._errors.popitem()[0])  # such as that there is no such file
-        if not good:
-            raise DataError("no training record can be used; repair them")
-        return task.learn_labels(good)
+        while good:
+            try:
+                return task.learn_labels(good)
+            except DataError as error:
+                # A tag may be right for itself, and wrong beside those of the other records.
+                bad = next((each for each in good if _is_about(error, each)), None)
+                if bad is None or self.count >= MAX_SHOWN:
+                    raise
+                self._add(error)
+                good.remove(bad)
+        raise DataError("no training record can be used; repair them")
 
     def encode(
         self, task: RecordTask, records: Iterator[Record], tokenizer: Tokenizer, max_length: int
@@ -93,3 +103,17 @@ class BadRecords:
 
     def _add(self, error: DataError) -> None:
         self._errors[str(error)] = None
+
+
+def _is_about(error: DataError, record: Record) -> bool:
+    """Whether the error is of one of the record's lines, and not of all records together."""
+    file, line = _place(str(error))
+    own_file, own_line = _place(record.location)
+    lines = record.lines if isinstance(record, SentenceRecord) else [own_line]
+    return bool(file) and file == own_file and line in lines
+
+
+def _place(error: str) -> tuple[str, int]:
+    """The file and line that a sentence begins with."""
+    found = re.match(r"(.*?):(\d+)\b", error)
+    return (found[1], int(found[2])) if found else ("", 0)

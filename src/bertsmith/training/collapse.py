@@ -60,6 +60,16 @@ class CollapseWatch:
             f"({self._constant_loss:.3f})"
         )
 
+    def remark(self, evaluated: Evaluated) -> str | None:
+        """Say at the end of a run that its model gives one answer, whatever the reason."""
+        is_constant = record_task(self.model).has_collapsed(evaluated.state.best_figures)
+        if not (evaluated.is_last and is_constant) or self.problem(evaluated) is not None:
+            return None
+        return (
+            "the model that is kept tells no held-out record from another: it has learned nothing "
+            "yet, and needs more steps or another optimizer.learning_rate"
+        )
+
 
 def constant_answer_loss(model: BertForTasks, examples: Sequence[Example]) -> float:
     """The loss of the best answer that does not depend on the input; that of the task itself.

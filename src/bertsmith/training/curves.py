@@ -50,6 +50,7 @@ def draw_curves(
     unigram_entropy: float | None = None,
     metric: str | None = None,
     majority: float | None = None,
+    kept_step: int | None = None,
 ) -> None:
     """Draw what metrics.jsonl tells: losses, a metric beside them, the learning rate.
 
@@ -60,6 +61,7 @@ def draw_curves(
         unigram_entropy: for the line of one that knows frequencies alone, in nats.
         metric: the main figure of a fine-tuning run, such as `accuracy`.
         majority: what it is for always giving the most frequent answer.
+        kept_step: the step whose model is kept; None: the last.
 
     Raises:
         DataError: when the file cannot be read or has no training figures.
@@ -88,10 +90,12 @@ def draw_curves(
     ]
     if not panels:
         raise DataError(f"{metrics_path} has no figures to draw yet; let the run log a step")
-    _draw(records, panels, Path(output_png))
+    _draw(records, panels, Path(output_png), kept_step)
 
 
-def _draw(records: Sequence[Mapping[str, Any]], panels: list[Panel], output: Path) -> None:
+def _draw(
+    records: Sequence[Mapping[str, Any]], panels: list[Panel], output: Path, kept_step: int | None
+) -> None:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -104,7 +108,8 @@ def _draw(records: Sequence[Mapping[str, Any]], panels: list[Panel], output: Pat
     )[:, 0]
     for axes, panel, height in zip(rows, panels, heights, strict=False):
         style_axes(axes, panel.title)
-        _label(axes, _draw_panel(axes, panel, records), LABEL_HEIGHT / (height - TITLE_HEIGHT))
+        labels = _draw_panel(axes, panel, records, kept_step)
+        _label(axes, labels, LABEL_HEIGHT / (height - TITLE_HEIGHT))
     if len(rate[0]):
         style_axes(rows[-1], "Learning rate")
         _draw_rate(rows[-1], *rate)
@@ -114,7 +119,9 @@ def _draw(records: Sequence[Mapping[str, Any]], panels: list[Panel], output: Pat
     figure.savefig(output)
 
 
-def _draw_panel(axes: Axes, panel: Panel, records: Sequence[Mapping[str, Any]]) -> list[Label]:
+def _draw_panel(
+    axes: Axes, panel: Panel, records: Sequence[Mapping[str, Any]], kept_step: int | None
+) -> list[Label]:
     """The two curves and the dashed lines; gives their names, to stand where they end."""
     steps, values = _series(records, "train", panel.name)
     shown = "{:.1%}" if panel.is_percentage else "{:.2f}"
@@ -129,7 +136,20 @@ def _draw_panel(axes: Axes, panel: Panel, records: Sequence[Mapping[str, Any]]) 
         axes.plot(
             steps, values, color=HELD_OUT, linewidth=2, marker="o", markersize=4.5, clip_on=False
         )
-        labels.append((values[-1], f"held-out {shown.format(values[-1])}", HELD_OUT))
+        label = f"held-out {shown.format(values[-1])}"
+        kept = values[steps == kept_step]
+        if len(kept):
+            axes.plot(
+                steps[steps == kept_step],
+                kept,
+                "o",
+                color=HELD_OUT,
+                markersize=10,
+                markerfacecolor="none",
+            )
+        if len(kept) and kept_step != steps[-1]:
+            label += f", kept {shown.format(kept[0])}"
+        labels.append((values[-1], label, HELD_OUT))
     for name, value in panel.baselines.items():
         axes.axhline(value, color=BASELINE, linewidth=1.1, linestyle=(0, (5, 4)))
         labels.append((value, f"{name} {shown.format(value)}", BASELINE))

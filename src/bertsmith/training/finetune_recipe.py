@@ -17,6 +17,7 @@ from bertsmith.training.optimizer import OptimizerSettings
 from bertsmith.training.recipe import ModelSettings, Recipe, TrainSettings
 from bertsmith.training.schedule import ScheduleSettings
 from bertsmith.training.settings import (
+    Bounds,
     Count,
     Index,
     PositiveFloat,
@@ -55,7 +56,7 @@ class FinetuneData(Settings):
     what of its settings the recipe does not say."""
     folder: Path | None = None
     """Where the published files of that data set are; where not set, they come from the hub."""
-    max_seqlen: Count | None = None
+    max_seqlen: Annotated[int, Bounds(lambda x: x >= 5, "of at least 5")] | None = None
     """Where texts are cut, or windows end; where not set, as the task has it (128 for most)."""
     text: str | int | None = None
     """The column of the text: its name, or its number counted from 1; and so for"""

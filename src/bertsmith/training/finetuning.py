@@ -208,13 +208,13 @@ def prepare_finetuning(
     source = ExampleBatches(
         examples, task.collate, batch_size=settings.batch_size, seed=settings.seed
     )
-    measured = {
-        name: list(read(each.with_conll(task.conll_suffixes), "dev"))
-        for name, each in data.eval_sources().items()
-    }
+    measured = {}
+    for name, each in data.eval_sources().items():
+        records = read(each.with_conll(task.conll_suffixes), "dev")
+        measured[name] = list(records if name else checker.held_out(records))
     held_out_records = measured.pop("", [])
-    if held_out_records:
-        held_out_records = list(checker.held_out(iter(held_out_records)))
+    if bad is not None and bad.count:  # labels were counted where texts were not looked at
+        label_counts = checker.label_counts(label_counts)
     steps = settings.steps
     if steps is None and settings.budget_minutes is None:
         batches = source.num_batches * settings.epochs
@@ -275,9 +275,9 @@ def _finetune(
             recipe.train.output / "curves.png",
             metric=task.figure,
             majority=outcome.figures.get(f"majority_{task.figure}"),
+            kept_step=outcome.state.best_step,
         )
     if outcome.stopped_by is None and recipe.train.report:
-        measured_on = recipe.data.eval_sources().get("")
         write_run_report(
             recipe,
             outcome,
@@ -286,8 +286,8 @@ def _finetune(
             tokenizer=prepared.tokenizer,
             evaluation=kept[0] if kept else None,
             figures=final,
-            train_file=recipe.data.train_source().where,
-            eval_file=None if measured_on is None else measured_on.where,
+            train_source=recipe.data.train_source(),
+            eval_source=recipe.data.eval_sources().get(""),
             num_records=preparation.num_train,
             num_examples=preparation.num_examples,
             label_counts=preparation.label_counts,
@@ -307,6 +307,7 @@ def _held_out(
         measure,
         task.figure,
         higher_is_better=True,
+        remark=watch.remark,
         problem=watch.problem,
         stops_at_problem=stops,
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Where stderr is a file or a pipe the bar gives way to this many lines over the run.
 PLAIN_LINES = 20
+EVERY_STEPS, LINES_A_RUN = 50, 25
 _BAR = "{percentage:3.0f}% |{bar:20}| {elapsed}<{remaining}{postfix}"
 
 
@@ -26,9 +27,17 @@ _BAR = "{percentage:3.0f}% |{bar:20}| {elapsed}<{remaining}{postfix}"
 class LogSettings(Settings):
     """The `[log]` section."""
 
-    every_steps: Count = 50
+    every_steps: Count | None = None
+    """How often training figures are written; where not set, at every 50th step, and in a run of
+    fewer than 1,250 steps 25 times."""
     tensorboard: bool = False
     """Write TensorBoard's event files too, beside metrics.jsonl."""
+
+    def interval(self, steps: int | None) -> int:
+        """Steps from one line to the next, in a run of this length; None: it is a time."""
+        if self.every_steps is not None:
+            return self.every_steps
+        return EVERY_STEPS if steps is None else max(1, min(EVERY_STEPS, steps // LINES_A_RUN))
 
 
 class Log(Protocol):

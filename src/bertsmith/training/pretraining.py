@@ -96,6 +96,7 @@ def _pretrain(
         settings.output / "curves.png",
         vocab_size=corpus.vocab_size,
         unigram_entropy=entropy,
+        kept_step=outcome.state.best_step,
     )
     return Pretrained(outcome, entropy, corpus.vocab_size)
 

@@ -59,8 +59,13 @@ class FileCheck:
 
     @property
     def majority_share(self) -> float:
-        """The most frequent label's share of all, 0 to 1; 0 without labels."""
+        """The most frequent label's share of all labels, 0 to 1; 0 without labels."""
         return max(self.label_counts.values(), default=0) / max(1, sum(self.label_counts.values()))
+
+    @property
+    def is_single_label(self) -> bool:
+        """Whether each record has one label, as far as can be seen."""
+        return sum(self.label_counts.values()) == self.num_records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +132,10 @@ class RecordChecker:
             if read in self._first:
                 self._shared.add(self._place(record), self._first[read][0])
             yield record
+
+    def label_counts(self, labels: Iterable[str]) -> dict[str, int]:
+        """How often each label was seen among the training records."""
+        return {label: self._train.labels[label] for label in labels}
 
     def report(self, label_counts: Mapping[str, int]) -> RecordCheck:
         """What was seen; `label_counts` are those of the training records, by every label."""

@@ -203,7 +203,7 @@ def train(
             schedule=recipe.schedule,
             checkpoints=start.checkpoints,
             log=log,
-            log_every_steps=recipe.log.every_steps,
+            log_every_steps=recipe.log.interval(steps),
             recipe=recipe.to_dict(),
             cuda_graphs=isinstance(recipe, FinetuneRecipe) and recipe.train.cuda_graphs,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from bertsmith.config import BertConfig
@@ -10,10 +11,9 @@ from bertsmith.tasks.task import RecordTask
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.record_check import RecordCheck
 
-# Above it models of base size and larger often end with one answer for everything; smaller ones
+# By hidden size, the rate above which models often end with one answer for everything; smaller ones
 # bear, and need, more.
-MAX_LEARNING_RATE = 1e-4
-BASE_HIDDEN_SIZE = 768
+MAX_LEARNING_RATES = {768: 1e-4, 256: 1e-3}
 MIN_RECORDS_OF_A_LABEL = 10
 # Losing less is of no consequence.
 MIN_CUT_SHARE = 0.05
@@ -30,7 +30,8 @@ def _warnings(
     recipe: FinetuneRecipe, task: RecordTask, config: BertConfig, check: RecordCheck
 ) -> Iterator[str]:
     rate, records = recipe.optimizer.learning_rate, check.train.num_records
-    if rate > MAX_LEARNING_RATE and config.hidden_size >= BASE_HIDDEN_SIZE:
+    highest = [most for size, most in MAX_LEARNING_RATES.items() if config.hidden_size >= size]
+    if recipe.mode == "finetune" and rate > min(highest, default=math.inf):
         yield (
             f"optimizer.learning_rate ({rate:g}) is high for a model with a hidden_size of "
             f"{config.hidden_size}, which then often learns one answer for everything; 2e-5 to "
@@ -54,19 +55,32 @@ def _warnings(
             f"data.max_seqlen ({asked}) is more than the model's positions "
             f"({config.max_position_embeddings}), which are the limit"
         )
-    if isinstance(getattr(task, "long_text", None), LongText):
-        yield from _about_length(config, check)
+    if recipe.train.early_stopping_patience is not None and check.eval is None:
+        yield (
+            "train.early_stopping_patience is set and data.eval is not: without records to measure "
+            "on no run stops early"
+        )
+    long_text = getattr(task, "long_text", None)
+    if isinstance(long_text, LongText):
+        yield from _about_length(config, check, long_text)
 
 
-def _about_length(config: BertConfig, check: RecordCheck) -> Iterator[str]:
+def _about_length(config: BertConfig, check: RecordCheck, long_text: LongText) -> Iterator[str]:
     train, limit, positions = check.train, check.max_length, config.max_position_embeddings
     share = train.num_cut / train.num_records
     if share < MIN_CUT_SHARE:
         return
     enough = min(positions, train.lengths.percentile_95)
-    longer = f"raise data.max_seqlen to {enough}, or " if limit < positions else ""
+    loss = f"{share:.0%} of the training records lose text at {limit:,} wordpieces"
+    longer = f"raise data.max_seqlen to {enough:,}" if limit < positions else ""
+    if long_text.rule == "windows":
+        yield (
+            f"{loss}: the shorter text of a pair is cut at half of them"
+            + (f"; {longer}" if longer else "")
+        )
+        return
     windows = train.num_windows / train.num_records
     yield (
-        f"{share:.0%} of the training records lose text at {limit} wordpieces; {longer}read them "
-        f"in windows with task.long_text=windows, about {windows:.1f} for each record"
+        f"{loss}; {longer}{', or ' if longer else ''}read them in windows with "
+        f"task.long_text=windows, about {windows:.1f} for each record"
     )

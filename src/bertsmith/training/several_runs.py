@@ -131,6 +131,7 @@ class RunsFile(Generic[R]):
         different = next((name for name in now if now[name] != header[name]), None)
         if different is not None:
             name, then, asked = _difference(different, header[different], now[different])
+            name = name.replace("space.", "the grid's ", 1)
             raise ConfigError(
                 f"{name} is {asked} and the runs in {self.path.parent} were made with {then}; go "
                 f"on with the {RECIPE} in that folder, or choose another folder"

@@ -94,6 +94,20 @@ def test_of_many_labels_it_names_some() -> None:
     assert len(written) < 10_000
 
 
+def test_settings_are_readable_and_figures_say_what_is_particular_about_them() -> None:
+    task = SequenceClassification(
+        labels=["a", "b"], multi_label=True, thresholds=[0.123456789, 0.5], class_weights=[1, 2.5]
+    )
+    golds, scores = [["a"], ["a", "b"]] * 30, [[9.0, -9.0], [9.0, 9.0]] * 30
+    written = model_card(results_of(task, examine(task, evaluation_of(task, golds, scores))))
+    assert "| multi label | yes |" in written
+    assert "| thresholds | a 0.1235, b 0.5 |" in written
+    assert "| class weights | a 1, b 2.5 |" in written
+    assert "| accuracy (all labels of a record right) | 1.0000 |" in written
+    assert "| loss (with class weights) | 0.5000 |" in written
+    assert "| micro F1 | 1.0000 |" in written
+
+
 def test_without_an_evaluation_it_claims_nothing() -> None:
     written = model_card(results_of(TASK, None))
     assert "The model was not measured" in written

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.training.report.answers import all_texts, evaluation_of, results_of
 
+from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import CheckpointError
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.training.report.findings import Findings, examine
@@ -20,8 +21,10 @@ def test_a_file_is_known_again_by_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "dev.tsv"
     path.write_bytes(b"text\tlabel\n" * 300_000)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert DataFile.of(path, 3) == DataFile("dev.tsv", 3, digest)
-    assert DataFile.of("glue:mrpc", 3) == DataFile("glue:mrpc", 3, None)
+    assert DataFile.of(RecordSource(path), "dev", 3) == DataFile("dev.tsv", 3, digest)
+    assert DataFile.of(RecordSource("glue:mrpc"), "dev", 3) == DataFile("glue:mrpc", 3, None)
+    named = RecordSource("glue:mrpc", folder=tmp_path)
+    assert DataFile.of(named, "dev", 3) == DataFile("glue:mrpc", 3, digest)
 
 
 def test_it_is_read_as_it_was_written(classified: Findings, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bertsmith.training.report.page import (
     cell_text,
     chosen_besides,
     facts_of,
+    figure_name,
     figure_text,
     in_words,
 )
@@ -131,7 +132,7 @@ def _front_matter(results: Mapping[str, Any], use: Use) -> str:
                     dataset_type=re.sub(r"[^\w.-]+", "_", evaluation["file"]) or "file",
                     dataset_name=evaluation["file"],
                     metric_type=_METRICS.get(name, name),
-                    metric_name=in_words(name),
+                    metric_name=figure_name(name, results),
                     metric_value=value,
                 )
                 for name, value in findings["figures"].items()
@@ -198,7 +199,10 @@ def _figures(results: Mapping[str, Any]) -> list[str]:
     if findings is None:
         return ["## Results\n", "The model was not measured: there was no evaluation file.\n"]
     main, interval = findings["figure"], findings["interval"]
-    rows = [(in_words(name), figure_text(value)) for name, value in findings["figures"].items()]
+    rows = [
+        (figure_name(name, results), figure_text(value))
+        for name, value in findings["figures"].items()
+    ]
     parts = [
         "## Results\n",
         f"On {_plain(evaluation['file'])}, {evaluation['records']:,} records:\n",

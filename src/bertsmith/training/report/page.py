@@ -36,6 +36,7 @@ def report_page(
     )
     environment.filters |= {
         "words": in_words,
+        "figure_name": lambda name: figure_name(name, results),
         "figure": figure_text,
         "cell": cell_text,
         "count": lambda count: f"{count:,} record{'' if count == 1 else 's'}",
@@ -66,8 +67,10 @@ def facts_of(results: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"parameters, {casing}, reads {model['max_length']} wordpieces",
         )
     ]
+    labels = results["labels"]
     facts += [
-        (in_words(name), cell_text(value)) for name, value in results["task_settings"].items()
+        (in_words(name), _setting(value, labels))
+        for name, value in results["task_settings"].items()
     ]
     if training is not None:
         facts.append(("started from", training["start"]))
@@ -83,11 +86,9 @@ def facts_of(results: Mapping[str, Any]) -> list[tuple[str, str]]:
             )
         )
         for section, settings in training["settings"].items():
-            said = ", ".join(
-                f"{in_words(name)} {cell_text(value)}" for name, value in settings.items()
-            )
+            said = ", ".join(f"{in_words(name)} {_setting(x)}" for name, x in settings.items())
             if said:
-                facts.append((section, said))
+                facts.append((f"{section} settings", said))
     versions = results["versions"]
     facts.append(("versions", ", ".join(f"{name} {number}" for name, number in versions.items())))
     return facts
@@ -112,6 +113,16 @@ def _embedded(picture: Picture) -> dict[str, Any]:
     }
 
 
+def figure_name(name: str, results: Mapping[str, Any]) -> str:
+    """A figure's name, with what is particular about it for this model."""
+    settings = results["task_settings"]
+    said = in_words(name)
+    if name == "accuracy" and settings.get("multi_label"):
+        return f"{said} (all labels of a record right)"
+    changed = [in_words(key) for key in ("class_weights", "label_smoothing") if settings.get(key)]
+    return f"{said} (with {' and '.join(changed)})" if name == "loss" and changed else said
+
+
 def in_words(name: str) -> str:
     """A name as prose has it."""
     return name.replace("_", " ").replace("f1", "F1")
@@ -122,11 +133,15 @@ def figure_text(value: float | None) -> str:
     return "not a number" if value is None else f"{value:.4f}"
 
 
-def _setting(value: Any) -> str:
-    """A setting as a recipe has it: a seed is no amount."""
+def _setting(value: Any, labels: Sequence[str] | None = None) -> str:
+    """A setting as a recipe has it: a seed is no amount. One for each label has their names."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else _shown(str(value))
+    if isinstance(value, list) and labels is not None and len(value) == len(labels):
+        return ", ".join(f"{k} {_setting(v)}" for k, v in zip(labels, value, strict=True))
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
+    return f"{value:.4g}" if isinstance(value, float) else _shown(str(value))
 
 
 def cell_text(value: Any) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import CheckpointError
 from bertsmith.export.hub import is_hub_name
 from bertsmith.tasks.model import BertForTasks
@@ -31,7 +32,6 @@ from bertsmith.training.trainer import Outcome
 
 RESULTS = "results.json"
 FORMAT = 1
-_HASHED_AT_ONCE = 2**20
 # Settings that do not bear on the result.
 _ASIDE = {"output", "device", "num_threads", "keep_checkpoints", "checkpoint_every_steps", "init"}
 
@@ -47,16 +47,14 @@ class DataFile:
     """Of its bytes; None for what is no file."""
 
     @classmethod
-    def of(cls, where: str | Path, num_records: int) -> DataFile:
+    def of(cls, source: RecordSource, split: str, num_records: int) -> DataFile:
         """Read a file once more for its fingerprint."""
-        path = Path(where)
-        if not path.is_file():
-            return cls(str(where) if ":" in str(where) else path.name, num_records, None)
-        digest = hashlib.sha256()
+        name = Path(source.where).name if source.named is None else str(source.where)
+        path = source.file(split)
+        if path is None:
+            return cls(name, num_records, None)
         with path.open("rb") as file:
-            while block := file.read(_HASHED_AT_ONCE):
-                digest.update(block)
-        return cls(path.name, num_records, digest.hexdigest())
+            return cls(name, num_records, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def model_results(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.atomic import atomic_folder
+from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import ConfigError
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
@@ -43,8 +44,8 @@ def write_run_report(
     tokenizer: Tokenizer,
     evaluation: RecordEvaluation | None,
     figures: Mapping[str, float],
-    train_file: str | Path,
-    eval_file: str | Path | None,
+    train_source: RecordSource,
+    eval_source: RecordSource | None,
     num_records: int,
     num_examples: int,
     label_counts: Mapping[str, int],
@@ -61,8 +62,8 @@ def write_run_report(
         tokenizer: the model's.
         evaluation: of that model on the evaluation file; None without one.
         figures: all that was measured, of further evaluation files too.
-        train_file: what was trained on.
-        eval_file: what was evaluated on, if anything.
+        train_source: what was trained on.
+        eval_source: what was evaluated on, if anything.
         num_records: of the training file.
         num_examples: as many, or where some are long, their windows.
         label_counts: of the training file.
@@ -72,8 +73,8 @@ def write_run_report(
     """
     output = recipe.train.output
     measured_on = None
-    if evaluation is not None and eval_file is not None:
-        measured_on = DataFile.of(eval_file, len(evaluation.scored))
+    if evaluation is not None and eval_source is not None:
+        measured_on = DataFile.of(eval_source, "dev", len(evaluation.scored))
     findings = None if evaluation is None else examine(task, evaluation)
     if findings is not None:
         others = {k: v for k, v in figures.items() if "/" not in k and k not in findings.figures}
@@ -88,7 +89,7 @@ def write_run_report(
         training=training_results(
             recipe,
             outcome,
-            train_file=DataFile.of(train_file, num_records),
+            train_file=DataFile.of(train_source, "train", num_records),
             num_examples=num_examples,
             label_counts=label_counts,
         ),
@@ -115,7 +116,7 @@ def write_evaluation_report(
     task: RecordTask,
     model: BertForTasks,
     tokenizer: Tokenizer,
-    data: str | Path,
+    data: RecordSource,
     evaluation: RecordEvaluation,
 ) -> None:
     """Write the report of any model on any labelled file.
@@ -141,7 +142,7 @@ def write_evaluation_report(
         task=task,
         model=model,
         tokenizer=tokenizer,
-        evaluation=DataFile.of(data, len(evaluation.scored)),
+        evaluation=DataFile.of(data, "dev", len(evaluation.scored)),
         training=None,
     )
     _write(Path(folder), results, findings, [], None)
