@@ -10,7 +10,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.ops import attention as module
 from bertsmith.ops.attention import (
     ATTENTIONS,
-    EAGER_TOKENS_PER_HEAD_SIZE,
+    MAX_EAGER_SEQLEN,
     Attention,
     auto,
     eager,
@@ -28,7 +28,6 @@ LENGTHS = {
     "empty at the end": [4, 8, 0, 0],
     "several runs": [2, 40, 3, 300, 5, 290, 0],
 }
-LONGEST = EAGER_TOKENS_PER_HEAD_SIZE * 8  # heads are of 8 here
 
 
 def layout_of(lengths: list[int], device: str = "cpu") -> RaggedLayout:
@@ -85,9 +84,9 @@ def test_eager_in_bfloat16_is_the_reference_in_bfloat16() -> None:
         (torch.float32, 9, 0.0, "sdpa"),
         (torch.float32, 9, 0.1, "eager"),
         (torch.bfloat16, 9, 0.0, "eager"),
-        (torch.bfloat16, LONGEST, 0.0, "eager"),
-        (torch.bfloat16, LONGEST + 1, 0.0, "sdpa"),
-        (torch.bfloat16, LONGEST + 1, 0.1, "eager"),
+        (torch.bfloat16, MAX_EAGER_SEQLEN, 0.0, "eager"),
+        (torch.bfloat16, MAX_EAGER_SEQLEN + 1, 0.0, "sdpa"),
+        (torch.bfloat16, MAX_EAGER_SEQLEN + 1, 0.1, "eager"),
     ],
 )
 def test_the_fastest_is_chosen_on_a_cpu(

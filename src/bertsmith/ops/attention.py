@@ -24,9 +24,9 @@ from bertsmith.errors import ConfigError
 from bertsmith.ops.dropout import dropout
 from bertsmith.ops.ragged import RaggedLayout
 
-# In bfloat16 without dropout `eager` is faster than `sdpa` on a CPU up to this many tokens for each
-# number of a head: 512 at heads of 64, 256 at heads of 32 (docs/decisions/0008).
-EAGER_TOKENS_PER_HEAD_SIZE = 8
+# Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). Longer squares
+# are large, and not measured.
+MAX_EAGER_SEQLEN = 512
 
 
 class Attention(Protocol):
@@ -60,7 +60,7 @@ def _in_runs(
     layout: RaggedLayout,
     dropout_prob: float,
 ) -> Tensor:
-    """Attend within runs of sequences of about equal length: of lengths 8 to 512 a tenth remains.
+    """Attend within runs of sequences of about equal length, each padded to its own longest.
 
     On a GPU, where shapes that change cost more than they save, all are one run.
     """
@@ -149,16 +149,16 @@ def auto(
     """The fastest that can do what is asked.
 
     On a GPU that is `varlen` where it can run; on a CPU `eager` with dropout, and without it in
-    bfloat16 where the square of probabilities is small beside the products that make it.
+    bfloat16, which PyTorch's fused attention has no quick backward pass in.
     """
     is_half = query.dtype in (torch.bfloat16, torch.float16)
     chosen: Attention = sdpa
     if query.is_cuda and is_half and dropout_prob == 0:
         chosen = varlen
-    elif query.device.type == "cpu":
-        is_small = layout.max_seqlen <= EAGER_TOKENS_PER_HEAD_SIZE * query.shape[-1]
-        if dropout_prob > 0 or (is_half and is_small):
-            chosen = eager
+    elif query.device.type == "cpu" and (
+        dropout_prob > 0 or (is_half and layout.max_seqlen <= MAX_EAGER_SEQLEN)
+    ):
+        chosen = eager
     return chosen(query, key, value, layout, dropout_prob)
 
 

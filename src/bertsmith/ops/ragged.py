@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Neighbours are padded together while the squares of their lengths grow by no more than a quarter,
+# Neighbours are padded together while the squares of their lengths grow by no more than a tenth,
 # and by so little that to take them apart would cost more.
-MAX_WASTE, SMALL_WASTE = 0.25, 4 * 64**2
+MAX_WASTE, SMALL_WASTE = 0.1, 4 * 64**2
 
 
 class RaggedLayout:
