@@ -24,8 +24,8 @@ from bertsmith.errors import ConfigError
 from bertsmith.ops.dropout import dropout
 from bertsmith.ops.ragged import RaggedLayout
 
-# Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). Longer squares
-# are large, and not measured.
+# Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). The squares
+# of longer sequences are large, and not measured.
 MAX_EAGER_SEQLEN = 512
 
 
