@@ -25,6 +25,7 @@ def recipe(job: dict[str, Any], seed: int) -> FinetuneRecipe:
         "eval_every_steps": 10**9,  # once, at the end
         "checkpoint_every_steps": 10**9,
         "report": False,  # a Trainer draws none
+        "restarts": 0,  # nor does it begin again where nothing was learned
         "num_threads": job["threads"],
         "precision": job["precision"],
     }
