@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from bertsmith.errors import ConfigError
-from bertsmith.ops.attention import eager, sdpa, varlen
+from bertsmith.ops.attention import eager, sdpa, triton, varlen
 from bertsmith.ops.ragged import RaggedLayout
 
-ATTENTIONS = {"sdpa": sdpa, "eager": eager, "varlen": varlen}
+ATTENTIONS = {"sdpa": sdpa, "eager": eager, "varlen": varlen, "triton": triton}
 HEADS = {"384": (12, 32), "768": (12, 64)}  # hidden size: heads and the size of one
 LENGTHS = (16, 32, 64, 128, 256, 384, 512)
 
@@ -39,16 +39,17 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
 
-    names = [name for name in ATTENTIONS if name != "varlen" or args.device != "cpu"]
+    on_cuda = ("varlen", "triton")
+    names = [name for name in ATTENTIONS if name not in on_cuda or args.device != "cpu"]
     print(f"| length | precision | dropout | {' | '.join(names)} |")
     print("|---" * (3 + len(names)) + "|")
     choices = itertools.product(LENGTHS, (torch.float32, torch.bfloat16), (0.0, 0.1))
     for length, dtype, dropout_prob in choices:
         cells = [str(length), str(dtype).removeprefix("torch."), str(dropout_prob)]
         for name in names:
-            inputs, layout = sequences(length, dtype, args)
+            qkv, layout = sequences(length, dtype, args)
             try:
-                times = passes(ATTENTIONS[name], inputs, layout, dropout_prob, args)
+                times = passes(ATTENTIONS[name], qkv, layout, dropout_prob, args)
             except ConfigError:
                 cells.append("")
             else:
@@ -58,8 +59,8 @@ def main() -> None:
 
 def sequences(
     longest: int, dtype: torch.dtype, args: argparse.Namespace
-) -> tuple[list[Tensor], RaggedLayout]:
-    """Queries, keys and values (T, N, D), and where each sequence lies in them."""
+) -> tuple[Tensor, RaggedLayout]:
+    """Queries, keys and values (T, 3, N, D), and where each sequence lies in them."""
     generator = torch.Generator().manual_seed(0)
     count = max(1, args.tokens * 4 // (3 * longest))
     lengths = torch.randint(longest // 2, longest + 1, (count,), generator=generator)
@@ -68,18 +69,13 @@ def sequences(
     bounds[1:] = lengths.cumsum(0)
     layout = RaggedLayout(bounds.to(args.device), longest)
     heads, size = HEADS[args.hidden_size]
-    inputs = [
-        torch.randn(int(bounds[-1]), heads, size, generator=generator)
-        .to(args.device, dtype)
-        .requires_grad_()
-        for _ in range(3)
-    ]
-    return inputs, layout
+    qkv = torch.randn(int(bounds[-1]), 3, heads, size, generator=generator)
+    return qkv.to(args.device, dtype).requires_grad_(), layout
 
 
 def passes(
     attention: Callable[..., Tensor],
-    inputs: list[Tensor],
+    qkv: Tensor,
     layout: RaggedLayout,
     dropout_prob: float,
     args: argparse.Namespace,
@@ -88,11 +84,11 @@ def passes(
 
     def forward() -> None:
         with torch.no_grad():
-            attention(*inputs, layout, dropout_prob)
+            attention(qkv, layout, dropout_prob)
 
     def both() -> None:
-        output = attention(*inputs, layout, dropout_prob)
-        torch.autograd.grad(output.sum(), inputs)  # .backward() would also add to old gradients
+        output = attention(qkv, layout, dropout_prob)
+        torch.autograd.grad(output.sum(), qkv)  # .backward() would also add to old gradients
 
     return median(forward, args), median(both, args)
 

@@ -35,11 +35,10 @@ def layout_of(lengths: list[int], device: str = "cpu") -> RaggedLayout:
     return RaggedLayout(bounds, max(lengths))
 
 
-def draw(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def draw(lengths: list[int], seed: int = 0) -> Tensor:
+    """(T, 3, N, D)."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (3, sum(lengths), 2, 8)
-    q, k, v = torch.randn(shape, generator=generator)
-    return q.requires_grad_(), k.requires_grad_(), v.requires_grad_()
+    return torch.randn((sum(lengths), 3, 2, 8), generator=generator)
 
 
 @pytest.mark.parametrize("attention", [sdpa, eager])
@@ -47,34 +46,33 @@ def draw(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 def test_both_equal_the_reference_in_output_and_gradients(
     lengths: list[int], attention: Attention
 ) -> None:
-    inputs = draw(lengths)
-    weights = torch.randn(inputs[0].shape, generator=torch.Generator().manual_seed(1))
-    expected = reference(*inputs, layout_of(lengths), 0.0)
-    expected_gradients = torch.autograd.grad((expected * weights).sum(), inputs)
-    actual = attention(*inputs, layout_of(lengths), 0.0)
-    actual_gradients = torch.autograd.grad((actual * weights).sum(), inputs)
+    qkv = draw(lengths).requires_grad_()
+    weights = torch.randn(qkv[:, 0].shape, generator=torch.Generator().manual_seed(1))
+    expected = reference(qkv, layout_of(lengths), 0.0)
+    expected_gradient = torch.autograd.grad((expected * weights).sum(), qkv)
+    actual = attention(qkv, layout_of(lengths), 0.0)
+    actual_gradient = torch.autograd.grad((actual * weights).sum(), qkv)
     torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
-    for a, e in zip(actual_gradients, expected_gradients, strict=True):
-        torch.testing.assert_close(a, e, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(actual_gradient, expected_gradient, atol=1e-6, rtol=1e-5)
 
 
 def test_sdpa_in_bfloat16_on_a_cpu_keeps_the_type_and_the_precision_of_float32() -> None:
     lengths = LENGTHS["mixed"]
-    halves = [x.detach().bfloat16() for x in draw(lengths)]
+    half = draw(lengths).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = sdpa(*halves, layout_of(lengths), 0.0)
+        output = sdpa(half, layout_of(lengths), 0.0)
     assert output.dtype == torch.bfloat16
-    expected = reference(*(x.float() for x in halves), layout_of(lengths), 0.0)
+    expected = reference(half.float(), layout_of(lengths), 0.0)
     torch.testing.assert_close(output, expected.bfloat16(), atol=0, rtol=2**-8)
 
 
 def test_eager_in_bfloat16_is_the_reference_in_bfloat16() -> None:
     lengths = LENGTHS["mixed"]
-    halves = [x.detach().bfloat16() for x in draw(lengths)]
+    half = draw(lengths).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = eager(*halves, layout_of(lengths), 0.0)
+        output = eager(half, layout_of(lengths), 0.0)
     assert output.dtype == torch.bfloat16
-    expected = reference(*(x.float() for x in halves), layout_of(lengths), 0.0)
+    expected = reference(half.float(), layout_of(lengths), 0.0)
     torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0)
 
 
@@ -97,9 +95,9 @@ def test_the_fastest_is_chosen_on_a_cpu(
     chosen: str,
 ) -> None:
     used = []
-    for name in ("eager", "sdpa", "varlen"):
+    for name in ("eager", "sdpa", "triton", "varlen"):
         monkeypatch.setattr(module, name, lambda *_, name=name: used.append(name))
-    auto(*(x.to(dtype) for x in draw([length])), layout_of([length]), dropout_prob)
+    auto(draw([length]).to(dtype), layout_of([length]), dropout_prob)
     assert used == [chosen]
 
 
@@ -107,10 +105,10 @@ def test_the_fastest_is_chosen_on_a_cpu(
 def test_a_sequence_does_not_see_its_neighbours(name: str) -> None:
     lengths = LENGTHS["mixed"]
     attention = get_attention(name)
-    q, k, v = (x.detach() for x in draw(lengths))
-    before = attention(q, k, v, layout_of(lengths), 0.0)
-    k[:8], v[:8] = 100.0, -100.0  # the first two sequences
-    after = attention(q, k, v, layout_of(lengths), 0.0)
+    qkv = draw(lengths)
+    before = attention(qkv, layout_of(lengths), 0.0)
+    qkv[:8, 1], qkv[:8, 2] = 100.0, -100.0  # keys and values of the first two sequences
+    after = attention(qkv, layout_of(lengths), 0.0)
     torch.testing.assert_close(after[8:], before[8:], atol=0, rtol=0)
     assert not torch.allclose(after[:8], before[:8])
 
@@ -122,16 +120,18 @@ def test_the_reference_is_softmax_of_scaled_products() -> None:
     weight = torch.tensor(2 / 2**0.5).exp()
     share = weight / (weight + 1)
     expected = torch.tensor([[[share, 1 - share]], [[0.5, 0.5]]])
-    torch.testing.assert_close(reference(q, k, v, layout_of([2]), 0.0), expected)
+    qkv = torch.stack([q, k, v], 1)
+    torch.testing.assert_close(reference(qkv, layout_of([2]), 0.0), expected)
 
 
 @pytest.mark.parametrize("attention", [reference, eager, sdpa])
 def test_dropout_drops_the_stated_share_of_probabilities(attention: object) -> None:
     # With values of one, an output is the sum of the probabilities kept, scaled up by 1 / 0.7.
     lengths = [50] * 40
-    q, k, _ = (x.detach() * 0 for x in draw(lengths))
+    qkv = draw(lengths) * 0
+    qkv[:, 2] = 1
     torch.manual_seed(0)
-    outputs = attention(q, k, torch.ones_like(q), layout_of(lengths), 0.3)  # type: ignore[operator]
+    outputs = attention(qkv, layout_of(lengths), 0.3)  # type: ignore[operator]
     # n = 2,000 rows and 2 heads of 50 draws each: the mean of 200,000 has a deviation of 0.0015.
     assert outputs.mean().item() == pytest.approx(1.0, abs=0.006)
     assert outputs[..., 0].std().item() == pytest.approx((0.3 / 0.7 / 50) ** 0.5, rel=0.1)
@@ -139,16 +139,16 @@ def test_dropout_drops_the_stated_share_of_probabilities(attention: object) -> N
 
 def test_varlen_refuses_dropout() -> None:
     with pytest.raises(ConfigError, match=r"attention_probs_dropout_prob \(0.1\) is not supported"):
-        varlen(*draw([3]), layout_of([3]), 0.1)
+        varlen(draw([3]), layout_of([3]), 0.1)
 
 
 def test_varlen_refuses_a_cpu() -> None:
     with pytest.raises(ConfigError, match="got float32 on cpu"):
-        varlen(*draw([3]), layout_of([3]), 0.0)
+        varlen(draw([3]), layout_of([3]), 0.0)
 
 
 def test_an_unknown_attention_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'flash'.*auto, eager, reference, sdpa, varlen"):
+    with pytest.raises(ConfigError, match=r"'flash'.*auto, eager, reference, sdpa, triton, varlen"):
         get_attention("flash")
 
 
@@ -158,18 +158,18 @@ def test_an_unknown_attention_is_named_with_the_known_ones() -> None:
 @pytest.mark.parametrize("lengths", [[128, 7, 64, 1, 100], [128] * 4, [30, 128, 0, 0]])
 def test_on_cuda_each_attention_equals_the_reference(name: str, lengths: list[int]) -> None:
     generator = torch.Generator().manual_seed(0)
-    q, k, v = torch.randn((3, sum(lengths), 4, 64), generator=generator)
-    expected_inputs = [x.double().requires_grad_() for x in (q, k, v)]
-    inputs = [x.cuda().bfloat16().requires_grad_() for x in (q, k, v)]
-    weights = torch.randn(q.shape, generator=generator)
-    expected = reference(*expected_inputs, layout_of(lengths), 0.0)
-    actual = get_attention(name)(*inputs, layout_of(lengths, "cuda"), 0.0)
+    qkv = torch.randn((sum(lengths), 3, 4, 64), generator=generator)
+    weights = torch.randn(qkv[:, 0].shape, generator=generator)
+    double = qkv.double().requires_grad_()
+    half = qkv.cuda().bfloat16().requires_grad_()
+    expected = reference(double, layout_of(lengths), 0.0)
+    actual = get_attention(name)(half, layout_of(lengths, "cuda"), 0.0)
     pairs = [(actual, expected)]
-    pairs += zip(
-        torch.autograd.grad((actual * weights.cuda()).sum(), inputs),
-        torch.autograd.grad((expected * weights).sum(), expected_inputs),
-        strict=True,
-    )
+    (actual * weights.cuda()).sum().backward()
+    (expected * weights).sum().backward()
+    assert half.grad is not None
+    assert double.grad is not None
+    pairs += [(half.grad[:, part], double.grad[:, part]) for part in range(3)]
     for a, e in pairs:
         error = (a.double().cpu() - e).norm() / e.norm()
         assert error < 1e-2  # bfloat16 keeps 8 bits: 4e-3 for one rounding

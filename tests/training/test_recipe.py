@@ -132,7 +132,7 @@ def test_the_paper_s_base_model_is_the_default() -> None:
         ("train", {"budget_minutes": 3},
          "train.steps (10) and budget_minutes (3.0) cannot both be the run's length; remove one, "
          "on the command line with train.steps= or train.budget_minutes= and nothing after it"),
-        ("train", {"precision": "fp16"}, "train.precision ('fp16') must be one of fp32, bf16"),
+        ("train", {"precision": "fp16"}, "train.precision ('fp16') must be one of fp32, bf16, fp8"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_sentence(

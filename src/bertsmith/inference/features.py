@@ -75,11 +75,9 @@ def attention_maps(model: BertForTasks, batch: Batch) -> list[Tensor]:
     sequences = RaggedLayout(batch.cu_seqlens, batch.max_seqlen)
     maps: list[Tensor] = []
 
-    def recorded(
-        query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-    ) -> Tensor:
-        maps.append(_probabilities(query, key, sequences, batch.num_tokens))
-        return reference(query, key, value, layout, dropout_prob)
+    def recorded(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
+        maps.append(_probabilities(qkv[: batch.num_tokens], sequences))
+        return reference(qkv, layout, dropout_prob)
 
     modules = [module for module in model.bert.modules() if isinstance(module, SelfAttention)]
     before = [module.attention for module in modules]
@@ -97,8 +95,8 @@ def attention_maps(model: BertForTasks, batch: Batch) -> list[Tensor]:
     return maps
 
 
-def _probabilities(query: Tensor, key: Tensor, layout: RaggedLayout, num_tokens: int) -> Tensor:
-    q, k = (layout.pad(x[:num_tokens]).transpose(1, 2).float() for x in (query, key))
+def _probabilities(qkv: Tensor, layout: RaggedLayout) -> Tensor:
+    q, k = layout.pad(qkv[:, :2]).float().permute(2, 0, 3, 1, 4)
     scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5  # (B, N, S, S)
     if layout.mask is None:
         whole: Tensor = scores.softmax(-1)

@@ -22,6 +22,7 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BertConfig, attention: Attention) -> None:
         super().__init__()
         self.num_heads = config.num_attention_heads
+        self.head_size = config.hidden_size // config.num_attention_heads
         self.dropout_prob = config.attention_probs_dropout_prob
         self.attention = attention
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
@@ -29,9 +30,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
         """(T, H) → (T, H)."""
-        qkv = self.qkv(hidden_states).view(len(hidden_states), 3, self.num_heads, -1)
-        query, key, value = qkv.unbind(1)  # (T, N, D) each
+        qkv = self.qkv(hidden_states).view(-1, 3, self.num_heads, self.head_size)
         dropout_prob = self.dropout_prob if self.training else 0.0
-        context = self.attention(query, key, value, layout, dropout_prob)  # (T, N, D)
+        context = self.attention(qkv, layout, dropout_prob)  # (T, N, D)
         output: Tensor = self.output(context.flatten(1))
         return output

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bertsmith.batch import Batch
 from bertsmith.config import BertConfig
+from bertsmith.model.layer_norm import LayerNorm
 from bertsmith.ops.dropout import Dropout
 
 
@@ -20,7 +21,7 @@ class Embeddings(nn.Module):
         self.wordpiece = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, batch: Batch) -> Tensor:

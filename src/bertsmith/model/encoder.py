@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from bertsmith.config import BertConfig
 from bertsmith.model.attention import SelfAttention
 from bertsmith.model.feed_forward import FeedForward
+from bertsmith.model.layer_norm import LayerNorm
 from bertsmith.ops.attention import Attention
 from bertsmith.ops.dropout import Dropout
 from bertsmith.ops.ragged import RaggedLayout
@@ -22,9 +23,9 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: BertConfig, attention: Attention) -> None:
         super().__init__()
         self.attention = SelfAttention(config, attention)
-        self.attention_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:

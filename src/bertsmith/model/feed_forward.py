@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bertsmith.config import BertConfig
 from bertsmith.model.activation import build_activation
+from bertsmith.ops.activated import activated
 
 
 class FeedForward(nn.Module):
@@ -22,5 +23,5 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(T, H) → (T, H)."""
-        output: Tensor = self.output(self.activation(self.intermediate(hidden_states)))
+        output: Tensor = self.output(activated(hidden_states, self.intermediate, self.activation))
         return output

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention over packed sequences: one signature, four implementations.
+"""Scaled dot-product attention over packed sequences: one signature, five implementations.
 
 `reference` is the definition: each sequence by itself, a softmax in float32. The others compute
 the same faster and are held to it by the tests, forward and gradient. None lets a sequence see
@@ -27,25 +27,26 @@ from bertsmith.ops.ragged import RaggedLayout
 # Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). The squares
 # of longer sequences are large, and not measured.
 MAX_EAGER_SEQLEN = 512
+# Those that `triton` has kernels for: a block of them is as wide as a head.
+HEAD_SIZES = (32, 64, 128)
 
 
 class Attention(Protocol):
-    """(T, N, D) queries, keys and values → (T, N, D), each sequence attending to itself alone."""
+    """(T, 3, N, D) queries, keys and values → (T, N, D), each sequence attending to itself alone.
 
-    def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-    ) -> Tensor:
+    They are one tensor as one product makes them, so that their gradients can be one as well.
+    """
+
+    def __call__(self, qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
         """Attend; `dropout_prob` is that of the attention probabilities, 0 in evaluation."""
 
 
-def reference(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
+def reference(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     """The definition, one sequence after the other; for tests and for reading."""
     outputs = []
     bounds = layout.cu_seqlens.tolist()
     for start, end in itertools.pairwise(bounds):
-        q, k, v = (x[start:end].transpose(0, 1) for x in (query, key, value))  # (N, S, D)
+        q, k, v = qkv[start:end].permute(1, 2, 0, 3)  # (N, S, D) each
         scores = (q @ k.transpose(1, 2)).float() / math.sqrt(q.shape[-1])  # (N, S, S)
         probs = F.dropout(scores.softmax(-1), dropout_prob, training=dropout_prob > 0)
         outputs.append((probs.to(v.dtype) @ v).transpose(0, 1))  # (S, N, D)
@@ -53,63 +54,48 @@ def reference(
 
 
 def _in_runs(
-    attention: Attention,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    layout: RaggedLayout,
-    dropout_prob: float,
+    attention: Attention, qkv: Tensor, layout: RaggedLayout, dropout_prob: float
 ) -> Tensor:
     """Attend within runs of sequences of about equal length, each padded to its own longest.
 
     On a GPU, where shapes that change cost more than they save, all are one run.
     """
-    if query.device.type != "cpu" or torch.compiler.is_compiling() or len(layout.runs) == 1:
-        return attention(query, key, value, layout, dropout_prob)
-    sizes = [int(run.cu_seqlens[-1]) for run in layout.runs]
-    parts = (torch.split(each, sizes) for each in (query, key, value))
-    rows = zip(*parts, layout.runs, strict=True)
-    return torch.cat([attention(q, k, v, run, dropout_prob) for q, k, v, run in rows])
+    if qkv.device.type != "cpu" or torch.compiler.is_compiling() or len(layout.runs) == 1:
+        return attention(qkv, layout, dropout_prob)
+    parts = torch.split(qkv, [int(run.cu_seqlens[-1]) for run in layout.runs])
+    pairs = zip(parts, layout.runs, strict=True)
+    return torch.cat([attention(part, run, dropout_prob) for part, run in pairs])
 
 
-def sdpa(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
+def sdpa(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     """PyTorch's fused attention on sequences padded for it alone; runs on every device.
 
     On a CPU it computes in float32: forward is no slower than in bfloat16 there, and backward, at
     lengths up to 128, takes half the time.
     """
-    if query.device.type == "cpu" and query.dtype in (torch.bfloat16, torch.float16):
+    if qkv.device.type == "cpu" and qkv.dtype in (torch.bfloat16, torch.float16):
         with torch.autocast("cpu", enabled=False):
-            output = sdpa(query.float(), key.float(), value.float(), layout, dropout_prob)
-        return output.to(query.dtype)
-    return _in_runs(_padded_sdpa, query, key, value, layout, dropout_prob)
+            return sdpa(qkv.float(), layout, dropout_prob).to(qkv.dtype)
+    return _in_runs(_padded_sdpa, qkv, layout, dropout_prob)
 
 
-def _padded_sdpa(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
-    q, k, v = (layout.pad(x).transpose(1, 2) for x in (query, key, value))  # (B, N, S, D)
+def _padded_sdpa(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
+    q, k, v = layout.pad(qkv).permute(2, 0, 3, 1, 4)  # (B, N, S, D) each
     mask = None if layout.mask is None else layout.mask[:, None, None, :]  # (B, 1, 1, S)
     output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_prob)
     return layout.unpad(output.transpose(1, 2))
 
 
-def eager(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
+def eager(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     """The definition on all sequences at once, padded for it alone; the whole square is in memory.
 
     PyTorch's fused attention has neither dropout on a CPU nor a fast backward pass in bfloat16.
     """
-    return _in_runs(_padded_eager, query, key, value, layout, dropout_prob)
+    return _in_runs(_padded_eager, qkv, layout, dropout_prob)
 
 
-def _padded_eager(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
-    q, k, v = (layout.pad(x).transpose(1, 2) for x in (query, key, value))  # (B, N, S, D)
+def _padded_eager(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
+    q, k, v = layout.pad(qkv).permute(2, 0, 3, 1, 4)  # (B, N, S, D) each
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(2, 3)  # (B, N, S, S)
     if layout.mask is not None:
         lowest = torch.finfo(scores.dtype).min
@@ -120,46 +106,69 @@ def _padded_eager(
     return layout.unpad((probs @ v).transpose(1, 2))
 
 
-def varlen(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
+def varlen(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     """FlashAttention on the packed tensors as they are; CUDA, bfloat16 or float16, no dropout."""
     if dropout_prob > 0:
         raise ConfigError(
             f"attention_probs_dropout_prob ({dropout_prob}) is not supported by the varlen "
             "attention; set it to 0 or choose the sdpa attention"
         )
-    if not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):
-        raise ConfigError(
-            f"the varlen attention needs bfloat16 or float16 on a CUDA device and got "
-            f"{str(query.dtype).removeprefix('torch.')} on {query.device.type}; choose the sdpa "
-            "attention or train with precision = 'bf16'"
-        )
+    _check_is_half_on_cuda("varlen", qkv)
     from torch.nn.attention.varlen import varlen_attn
 
+    query, key, value = qkv.unbind(1)
     bounds, longest = layout.cu_seqlens, layout.max_seqlen
     output = varlen_attn(query, key, value, bounds, bounds, longest, longest)
     assert isinstance(output, Tensor)  # noqa: S101 - the other form returns statistics as well
     return output
 
 
-def auto(
-    query: Tensor, key: Tensor, value: Tensor, layout: RaggedLayout, dropout_prob: float
-) -> Tensor:
+def triton(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
+    """Our own kernels (`triton_attention`), with dropout; CUDA, bfloat16 or float16."""
+    _check_is_half_on_cuda("triton", qkv)
+    if qkv.shape[-1] not in HEAD_SIZES:
+        raise ConfigError(
+            f"the triton attention has no kernel for heads of {qkv.shape[-1]}, only for those of "
+            f"{', '.join(map(str, HEAD_SIZES))}; choose the sdpa attention"
+        )
+    from bertsmith.ops.triton_attention import packed_attention
+
+    seed = None
+    if dropout_prob > 0:
+        seed = torch.randint(2**31 - 1, (1,), device=qkv.device)
+    output: Tensor
+    output, _ = packed_attention(qkv, layout.cu_seqlens, seed, layout.max_seqlen, dropout_prob)
+    return output
+
+
+def _check_is_half_on_cuda(name: str, qkv: Tensor) -> None:
+    if not qkv.is_cuda or qkv.dtype not in (torch.bfloat16, torch.float16):
+        raise ConfigError(
+            f"the {name} attention needs bfloat16 or float16 on a CUDA device and got "
+            f"{str(qkv.dtype).removeprefix('torch.')} on {qkv.device.type}; choose the sdpa "
+            "attention or train with precision = 'bf16'"
+        )
+
+
+def auto(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     """The fastest that can do what is asked.
 
-    On a GPU that is `varlen` where it can run; on a CPU `eager` with dropout, and without it in
-    bfloat16, which PyTorch's fused attention has no quick backward pass in.
+    On a GPU that is `triton` in a compiled model, which has a compiler at hand, and `varlen`
+    elsewhere; on a CPU `eager` with dropout, and without it in bfloat16, which PyTorch's fused
+    attention has no quick backward pass in.
     """
-    is_half = query.dtype in (torch.bfloat16, torch.float16)
+    is_half = qkv.dtype in (torch.bfloat16, torch.float16)
     chosen: Attention = sdpa
-    if query.is_cuda and is_half and dropout_prob == 0:
-        chosen = varlen
-    elif query.device.type == "cpu" and (
+    if qkv.is_cuda and is_half:
+        if torch.compiler.is_compiling() and qkv.shape[-1] in HEAD_SIZES:
+            chosen = triton
+        elif dropout_prob == 0:
+            chosen = varlen
+    elif qkv.device.type == "cpu" and (
         dropout_prob > 0 or (is_half and layout.max_seqlen <= MAX_EAGER_SEQLEN)
     ):
         chosen = eager
-    return chosen(query, key, value, layout, dropout_prob)
+    return chosen(qkv, layout, dropout_prob)
 
 
 ATTENTIONS: Mapping[str, Attention] = {
@@ -167,6 +176,7 @@ ATTENTIONS: Mapping[str, Attention] = {
     "eager": eager,
     "reference": reference,
     "sdpa": sdpa,
+    "triton": triton,
     "varlen": varlen,
 }
 

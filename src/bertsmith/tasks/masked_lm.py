@@ -13,6 +13,7 @@ from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
 from bertsmith.model.activation import build_activation
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.model.initialization import initialize
+from bertsmith.model.layer_norm import LayerNorm
 from bertsmith.tasks.losses import mean_cross_entropy
 from bertsmith.tasks.task import Head, Targets, Task
 
@@ -29,7 +30,7 @@ class MaskedLMHead(Head):
         config = bert.config
         self.transform = nn.Linear(config.hidden_size, config.hidden_size)
         self.activation = build_activation(config.hidden_act)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder_weight = bert.embeddings.wordpiece.weight
         self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
         initialize(self, config.initializer_range)

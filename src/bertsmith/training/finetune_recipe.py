@@ -137,6 +137,12 @@ class FinetuneTraining(TrainSettings):
     held-out record and a training loss to match; small sets make such runs of large models (paper,
     section 4.1). The last one goes to its end, and the best is kept. 0 leaves such runs alone."""
 
+    def __post_init__(self) -> None:
+        """Check that the precision is one for batches of any size."""
+        super().__post_init__()
+        if self.precision == "fp8":
+            raise ConfigError("precision ('fp8') is for pre-training; set it to 'bf16'")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesSettings(Settings):

@@ -168,15 +168,16 @@ class RunLog:
 
 
 def _fits_bar(name: str) -> bool:
-    return name in ("loss", "tokens_per_second") or name.endswith("accuracy")
+    return name in ("loss", "tokens_per_second", "mfu") or name.endswith("accuracy")
 
 
 def _text(figures: Mapping[str, float]) -> str:
-    """Figures in a line, such as `loss 4.210, MLM accuracy 0.312, 41,300 tokens/s`."""
+    """Figures in a line, such as `loss 4.210, MLM accuracy 0.312, 41,300 tokens/s, MFU 45 %`."""
     figures = dict(figures)
-    speed = figures.pop("tokens_per_second", None)
+    speed, share = figures.pop("tokens_per_second", None), figures.pop("mfu", None)
     named = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items()]
     named += [] if speed is None else [f"{speed:,.0f} tokens/s"]
+    named += [] if share is None else [f"MFU {share:.0%}".replace("%", " %")]
     return ", ".join(named).replace("masked lm", "MLM").replace("next sentence", "NSP")
 
 

@@ -37,7 +37,10 @@ def choose_precision(name: str | None, device: torch.device) -> str:
 def precision_context(
     device: torch.device, precision: str
 ) -> contextlib.AbstractContextManager[object]:
-    """Arithmetic in float32, or with matrix products in bfloat16 over float32 parameters."""
-    if precision == "bf16":
+    """Arithmetic in float32, or with matrix products in bfloat16 over float32 parameters.
+
+    With `fp8` too, where the layers that `use_fp8` has changed say themselves what they do.
+    """
+    if precision in ("bf16", "fp8"):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()

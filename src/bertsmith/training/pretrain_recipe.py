@@ -61,8 +61,12 @@ class PretrainTraining(TrainSettings):
     """Most tokens in a microbatch."""
 
     def __post_init__(self) -> None:
-        """Check that the run has a length."""
+        """Check that the run has a length, and batches that can be multiplied."""
         super().__post_init__()
+        if self.precision == "fp8" and self.batch_tokens % 16:
+            raise ConfigError(
+                f"batch_tokens ({self.batch_tokens}) must be a multiple of 16 for precision = 'fp8'"
+            )
         if self.steps is None and self.budget_minutes is None:
             raise ConfigError("steps is not set and budget_minutes neither; the run needs a length")
 

@@ -37,7 +37,7 @@ class ModelSettings(Settings):
     """The size of a new model; the keys below replace single values of it. Where `model.init` names
     a model to start from, that decides all of them but the two dropout probabilities."""
     init: Annotated[Path, "a model folder in quotes"] | None = None
-    attention: Literal["auto", "reference", "sdpa", "varlen"] = "auto"
+    attention: Literal["auto", "eager", "reference", "sdpa", "triton", "varlen"] = "auto"
     hidden_size: Count | None = None
     num_hidden_layers: Count | None = None
     num_attention_heads: Count | None = None
@@ -92,8 +92,9 @@ class TrainSettings(Settings):
     """its length in time."""
     accumulation_steps: Count = 1
     """Microbatches whose gradients make one step."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Of matrix products; where not set, bf16 if that is fast. Weights are always fp32."""
+    precision: Literal["fp32", "bf16", "fp8"] | None = None
+    """Of matrix products; where not set, bf16 if that is fast. `fp8` is for pre-training on an
+    NVIDIA GPU that has it, and for the widest products alone. Weights are always fp32."""
     gradient_checkpointing: bool = False
     compile: bool = False
     device: str | None = None

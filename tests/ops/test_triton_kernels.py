@@ -1,0 +1,137 @@
+"""The kernels for compiled models on a GPU against their definitions, forward and gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bertsmith.ops.attention import HEAD_SIZES, reference
+from bertsmith.ops.ragged import RaggedLayout
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def has_fp8() -> bool:
+    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 9)
+
+
+needs_fp8 = pytest.mark.skipif(not has_fp8(), reason="needs a GPU with 8-bit products")
+
+
+def error(actual: Tensor, expected: Tensor) -> float:
+    actual, expected = (x.detach().double().cpu() for x in (actual, expected))
+    return float((actual - expected).norm() / expected.norm())
+
+
+def packed(lengths: list[int], heads: int = 4, size: int = 64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn((sum(lengths), 3, heads, size), generator=generator).cuda().bfloat16()
+    return qkv, torch.tensor([0, *lengths]).cumsum(0).int().cuda()
+
+
+@pytest.mark.parametrize("size", HEAD_SIZES)
+@pytest.mark.parametrize("lengths", [[300, 7, 64, 1, 512, 65], [128] * 4, [30, 128, 0, 0]])
+def test_attention_and_its_gradient_are_the_references(lengths: list[int], size: int) -> None:
+    from bertsmith.ops.triton_attention import packed_attention
+
+    qkv, bounds = packed(lengths, size=size)
+    weights = torch.randn_like(qkv[:, 0])
+    double = qkv.double().cpu().requires_grad_()
+    expected = reference(double, RaggedLayout(bounds.cpu(), max(lengths)), 0.0)
+    expected.backward(weights.double().cpu())
+    qkv.requires_grad_()
+    actual, _ = packed_attention(qkv, bounds, None, 512, 0.0)
+    actual.backward(weights)
+    assert qkv.grad is not None
+    assert double.grad is not None
+    assert error(actual, expected) < 1e-2  # bfloat16 keeps 8 bits: 4e-3 for one rounding
+    for part in range(3):
+        assert error(qkv.grad[:, part], double.grad[:, part]) < 1e-2
+
+
+def test_attention_drops_the_stated_share_the_same_in_both_passes() -> None:
+    from bertsmith.ops.triton_attention import packed_attention
+
+    # With queries of 0 and values of one, an output is the share kept times 1 / 0.7.
+    qkv, bounds = packed([50] * 40)
+    qkv[:, 0], qkv[:, 2] = 0, 1
+    seed = torch.tensor([7], device="cuda")
+    outputs, _ = packed_attention(qkv, bounds, seed, 64, 0.3)
+    again, _ = packed_attention(qkv, bounds, seed, 64, 0.3)
+    other, _ = packed_attention(qkv, bounds, seed + 1, 64, 0.3)
+    assert outputs.float().mean().item() == pytest.approx(1.0, abs=0.006)
+    assert outputs[..., 0].float().std().item() == pytest.approx((0.3 / 0.7 / 50) ** 0.5, rel=0.1)
+    assert torch.equal(outputs, again)
+    assert not torch.equal(outputs, other)
+    # The output is linear in the values, so that their gradient says which were kept:
+    # sum(out * g) = sum(values * gradient).
+    qkv, bounds = packed([50, 120, 33])
+    qkv.requires_grad_()
+    outputs, _ = packed_attention(qkv, bounds, seed, 128, 0.3)
+    weights = torch.randn_like(outputs)
+    (gradient,) = torch.autograd.grad(outputs, qkv, weights)
+    left = (outputs.float() * weights.float()).sum().item()
+    right = (qkv.detach()[:, 2].float() * gradient[:, 2].float()).sum().item()
+    assert left == pytest.approx(right, rel=0.05, abs=2.0)
+
+
+@pytest.mark.parametrize(("rows", "features"), [(1000, 3072), (33, 96), (4096, 768)])
+def test_bias_and_gelu_are_the_definition(rows: int, features: int) -> None:
+    from bertsmith.ops.triton_gelu import bias_gelu
+
+    generator = torch.Generator().manual_seed(0)
+    x = (3 * torch.randn(rows, features, generator=generator)).cuda().bfloat16().requires_grad_()
+    bias = torch.randn(features, generator=generator).cuda().requires_grad_()
+    weights = torch.randn(rows, features, generator=generator).cuda().bfloat16()
+    double = x.detach().double().requires_grad_(), bias.detach().double().requires_grad_()
+    expected = F.gelu(double[0] + double[1])
+    expected.backward(weights.double())
+    actual = bias_gelu(x, bias)
+    actual.backward(weights)
+    assert error(actual, expected) < 3e-3
+    for mine, theirs in zip((x, bias), double, strict=True):
+        assert mine.grad is not None
+        assert theirs.grad is not None
+        assert error(mine.grad, theirs.grad) < 3e-3
+
+
+@needs_fp8
+@pytest.mark.parametrize("sizes", [(2048, 768, 3072), (4096, 128, 512), (16, 1024, 4096)])
+def test_8_bit_layers_are_the_definition_to_three_bits(sizes: tuple[int, int, int]) -> None:
+    from bertsmith.ops.fp8 import fp8_feed_forward, fp8_linear
+
+    tokens, hidden, features = sizes
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(scale: float, *shape: int) -> Tensor:
+        return (scale * torch.randn(shape, generator=generator)).cuda().requires_grad_()
+
+    x = draw(1, tokens, hidden).detach().bfloat16().requires_grad_()
+    wide, wide_bias = draw(0.03, features, hidden), draw(0.1, features)
+    narrow, narrow_bias = draw(0.03, hidden, features), draw(0.1, hidden)
+    weights = draw(1e-6, tokens, hidden).detach().bfloat16()  # the size of a mean loss's gradient
+    parts = (x, wide, wide_bias, narrow, narrow_bias)
+
+    actual = fp8_feed_forward(*parts)
+    gradients = torch.autograd.grad(actual, parts, weights)
+    inner = F.gelu(F.linear(x.float(), wide, wide_bias))
+    expected = F.linear(inner, narrow, narrow_bias)
+    expected_gradients = torch.autograd.grad(expected, parts, weights.float())
+    assert error(actual, expected) < 0.08
+    for mine, theirs in zip(gradients, expected_gradients, strict=True):
+        assert error(mine, theirs) < 0.12  # e5m2 keeps three bits
+
+    parts = (x, wide, wide_bias)
+    actual = fp8_linear(*parts)
+    weights = draw(1e-6, tokens, features).detach().bfloat16()
+    gradients = torch.autograd.grad(actual, parts, weights)
+    expected = F.linear(x.float(), wide, wide_bias)
+    expected_gradients = torch.autograd.grad(expected, parts, weights.float())
+    assert error(actual, expected) < 0.08
+    for mine, theirs in zip(gradients, expected_gradients, strict=True):
+        assert error(mine, theirs) < 0.12
