@@ -13,6 +13,7 @@ from torch.optim import AdamW
 from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.model.bert import Bert
+from bertsmith.training.lamb import Lamb
 from bertsmith.training.muon import Muon
 from bertsmith.training.optimizer import (
     BertAdam,
@@ -24,7 +25,7 @@ from bertsmith.training.optimizer import (
     set_learning_rates,
 )
 
-KINDS = ["bert_adam", "adamw", "muon"]
+KINDS = ["bert_adam", "adamw", "lamb", "muon"]
 
 
 @pytest.fixture
@@ -130,7 +131,9 @@ def test_only_biases_and_layer_norms_do_not_decay(name: str, model: Bert) -> Non
     for optimizer in build_optimizers(model.named_parameters(), settings):
         optimizer.step()
     for key, param in model.named_parameters():
-        kept = 1.0 if key.endswith("bias") or "layer_norm" in key else 1 - 0.1 * 0.5
+        # LAMB takes a step's direction from the decay, and its length from the rate alone.
+        share = 0.1 if name == "lamb" else 0.1 * 0.5
+        kept = 1.0 if key.endswith("bias") or "layer_norm" in key else 1 - share
         torch.testing.assert_close(param.detach(), (before[key] + 1) * kept, msg=key)
 
 
@@ -214,7 +217,9 @@ def test_muon_without_an_encoder_is_refused() -> None:
         build_optimizers(nn.Linear(2, 2).named_parameters(), OptimizerSettings(name="muon"))
 
 
-@pytest.mark.parametrize(("name", "expected"), [("bert_adam", BertAdam), ("adamw", AdamW)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("bert_adam", BertAdam), ("adamw", AdamW), ("lamb", Lamb)]
+)
 def test_settings_reach_the_optimizer(name: str, expected: type, model: Bert) -> None:
     settings = OptimizerSettings(name=name, beta1=0.8, beta2=0.98, epsilon=1e-8, weight_decay=0.1)
     (optimizer,) = build_optimizers(model.named_parameters(), settings)

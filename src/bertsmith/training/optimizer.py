@@ -1,4 +1,4 @@
-"""The optimizers: BERT's own Adam, AdamW, and Muon for the encoder's matrices.
+"""The optimizers: BERT's own Adam, AdamW, LAMB, and Muon for the encoder's matrices.
 
 `BertAdam` is the published one (Devlin et al. 2019, appendix A.2, and the code released with
 it). Biases and layer norms never decay; everything else does, embeddings too. Each layer may
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.training.lamb import Lamb
 from bertsmith.training.muon import Muon
 from bertsmith.training.settings import (
     Factor,
@@ -44,10 +45,11 @@ UNCORRECTED_STEP = 2.0**30
 class OptimizerSettings(Settings):
     """The `[optimizer]` section; the defaults are the published ones for pre-training."""
 
-    name: Literal["bert_adam", "adamw", "muon"] = "bert_adam"
+    name: Literal["bert_adam", "adamw", "lamb", "muon"] = "bert_adam"
     """`bert_adam` is the published Adam without bias correction; `adamw` has it: on some thousand
     records or fewer it fails less often, above all with 10 to 20 epochs in place of 3 (Mosbach et
-    al. 2021; Zhang et al. 2021). `muon` takes the matrices of the encoder's layers and leaves the
+    al. 2021; Zhang et al. 2021). `lamb` is for very large batches: You et al. (2020) pre-train with
+    32,768 sequences in a step. `muon` takes the matrices of the encoder's layers and leaves the
     rest to AdamW."""
     learning_rate: PositiveFloat = 1e-4
     """The highest, at the end of warm-up. For fine-tuning the paper tries 5e-5, 3e-5 and 2e-5;
@@ -109,6 +111,7 @@ class BertAdam(AdamW):
 STATE_KEYS: Mapping[type[Optimizer], tuple[str, ...]] = {
     BertAdam: ("exp_avg", "exp_avg_sq", "step"),
     AdamW: ("exp_avg", "exp_avg_sq", "step"),
+    Lamb: ("exp_avg", "exp_avg_sq", "step"),
     Muon: ("momentum_buffer",),
 }
 
@@ -141,7 +144,8 @@ def build_optimizers(
     if matrices:
         optimizers.append(_build_muon(matrices, factors, settings))
     if others:
-        optimizers.append(_build_adam(others, factors, settings))
+        build = _build_lamb if settings.name == "lamb" else _build_adam
+        optimizers.append(build(others, factors, settings))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -194,6 +198,28 @@ def _build_adam(
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
         fused={param.device.type for param in params.values()} <= FUSED_DEVICES,
+    )
+
+
+def _build_lamb(
+    params: Mapping[str, nn.Parameter],
+    factors: Mapping[str, float],
+    settings: OptimizerSettings,
+) -> Lamb:
+    def options(name: str) -> dict[str, float]:
+        decay = 0.0 if NO_DECAY.search(name) else settings.weight_decay
+        parts = 3 if FUSED_QKV.search(name) else 1
+        return {
+            "weight_decay": decay,
+            "parts": parts,
+            "lr": settings.learning_rate * factors[name],
+        }
+
+    return Lamb(
+        _groups(params, options),
+        settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
     )
 
 
