@@ -79,7 +79,7 @@ def test_masked_lm_alone_is_learned_from_full_segments(tmp_path: Path, corpus: P
     assert load_model(tmp_path / "run").model.bert.pooler is None
 
 
-@pytest.mark.parametrize("optimizer", ["bert_adam", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["bert_adam", "adamw", "lamb", "muon"])
 def test_a_run_in_two_parts_is_the_run_in_one(
     tmp_path: Path, corpus: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,9 +191,9 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, corpus: Path) -> None:
 
 def run_from(recipe: Path) -> int:
     """The step that a resumed run would go on from."""
-    state = start_run(PretrainRecipe.load(recipe), resume=True).state
-    assert state is not None
-    return state.step
+    with start_run(PretrainRecipe.load(recipe), resume=True) as start:
+        assert start.state is not None
+        return start.state.step
 
 
 def test_when_every_checkpoint_is_damaged_the_run_does_not_start_anew(
@@ -325,9 +325,11 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, corpus: Path) -> No
     with (
         start_run(recipe, resume=False),
         pytest.raises(ConfigError, match="another run is"),
+        start_run(recipe, resume=False),
     ):
-        start_run(recipe, resume=False)
-    start_run(recipe, resume=False).lock.release()
+        pass
+    with start_run(recipe, resume=False):
+        pass
 
 
 def test_a_model_that_is_not_this_runs_is_not_overwritten(tmp_path: Path, corpus: Path) -> None:

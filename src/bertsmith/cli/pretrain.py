@@ -11,6 +11,8 @@ HELP = "pre-train a BERT by a recipe"
 EXAMPLES = """examples:
   bertsmith pretrain recipes/tiny-cpu.toml
   bertsmith pretrain recipes/tiny-cpu.toml train.output=runs/other train.seed=7 --resume
+  torchrun --nproc-per-node 8 -m bertsmith pretrain recipe.toml
+      on the eight GPUs of a machine; docs/scaling.md has more machines and Slurm
 """
 
 
@@ -39,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         say_what_is_resumed(output)
     pretrained = pretrain(recipe, resume=args.resume)
+    if not pretrained.is_first:
+        return 0
     status = end_of_run(
         pretrained.outcome, output, f"bertsmith pretrain {output / 'recipe.toml'} --resume"
     )

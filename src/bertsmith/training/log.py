@@ -62,6 +62,28 @@ class Log(Protocol):
         """Take figures; see `RunLog.write`."""
 
 
+class SilentLog:
+    """The log of a process that is not the first of its run: nothing is kept or shown."""
+
+    def advance(self, progress: float) -> None:
+        """Take note of nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def write(
+        self,
+        split: Literal["train", "eval"],
+        *,
+        step: int,
+        progress: float,
+        tokens: int,
+        elapsed_seconds: float,
+        figures: Mapping[str, float],
+    ) -> None:
+        """Write nothing."""
+
+
 class RunLog:
     """The log of one run; used as a context, so that its files are closed whatever happens.
 

@@ -21,6 +21,7 @@ from bertsmith.tasks.registry import build_task, task_class
 from bertsmith.tasks.task import RecordTask, Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
+from bertsmith.training.distributed import Group
 from bertsmith.training.evaluation import evaluate
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
@@ -39,6 +40,8 @@ class Pretrained:
     unigram_entropy: float
     """Loss (nats) of guessing by the training corpus's frequencies."""
     vocab_size: int
+    is_first: bool = True
+    """Whether this process is the only one, or the first of those that have trained the model."""
 
 
 def pretrain(recipe: PretrainRecipe, *, resume: bool = False) -> Pretrained:
@@ -68,7 +71,7 @@ def _pretrain(
 ) -> Pretrained:
     data, settings = recipe.data, recipe.train
     batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
-    source = batches_of(corpus, settings.seed)
+    source = batches_of(corpus, settings.seed, start.group)
     model, tokenizer = _build_model(recipe, corpus, tokenizer)
     entropy = unigram_entropy(corpus.unigram_counts(), (held_out_corpus or corpus).unigram_counts())
 
@@ -82,7 +85,8 @@ def _pretrain(
 
     held_out = None
     if held_out_corpus is not None:
-        held_out_source = batches_of(held_out_corpus, HELD_OUT_SEED)
+        # All of it in every process: that takes no longer than to wait for the first one.
+        held_out_source = batches_of(held_out_corpus, HELD_OUT_SEED, Group())
         count = -(-data.eval_tokens // settings.batch_tokens)
 
         def measure(model: BertForTasks, device: torch.device, precision: str) -> dict[str, float]:
@@ -91,14 +95,15 @@ def _pretrain(
 
         held_out = HeldOut(measure, "loss", higher_is_better=False, remark=remark)
     outcome = train(start, recipe, model, tokenizer, source, held_out, settings.steps)
-    draw_curves(
-        settings.output / "metrics.jsonl",
-        settings.output / "curves.png",
-        vocab_size=corpus.vocab_size,
-        unigram_entropy=entropy,
-        kept_step=outcome.state.best_step,
-    )
-    return Pretrained(outcome, entropy, corpus.vocab_size)
+    if start.group.is_first:
+        draw_curves(
+            settings.output / "metrics.jsonl",
+            settings.output / "curves.png",
+            vocab_size=corpus.vocab_size,
+            unigram_entropy=entropy,
+            kept_step=outcome.state.best_step,
+        )
+    return Pretrained(outcome, entropy, corpus.vocab_size, start.group.is_first)
 
 
 def _stall(
@@ -133,11 +138,11 @@ def unigram_entropy(train_counts: npt.NDArray[np.int64], counts: npt.NDArray[np.
 
 def _batches_of(
     recipe: PretrainRecipe, ids: WordpieceIds
-) -> Callable[[TokenizedCorpus, int], PretrainingBatches]:
+) -> Callable[[TokenizedCorpus, int, Group], PretrainingBatches]:
     data = recipe.data
     is_paired = "next_sentence" in recipe.tasks
 
-    def batches_of(corpus: TokenizedCorpus, seed: int) -> PretrainingBatches:
+    def batches_of(corpus: TokenizedCorpus, seed: int, group: Group) -> PretrainingBatches:
         return PretrainingBatches(
             corpus,
             ids,
@@ -152,6 +157,8 @@ def _batches_of(
                 random_token_prob=data.random_token_prob,
                 whole_word=data.whole_word,
             ),
+            rank=group.rank,
+            world_size=group.size,
         )
 
     return batches_of

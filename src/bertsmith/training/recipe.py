@@ -91,7 +91,7 @@ class TrainSettings(Settings):
     budget_minutes: PositiveFloat | None = None
     """its length in time."""
     accumulation_steps: Count = 1
-    """Microbatches whose gradients make one step."""
+    """Microbatches whose gradients make one step, over all processes where there are several."""
     precision: Literal["fp32", "bf16", "fp8"] | None = None
     """Of matrix products; where not set, bf16 if that is fast. `fp8` is for pre-training on an
     NVIDIA GPU that has it, and for the widest products alone. Weights are always fp32."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -22,10 +22,11 @@ from bertsmith.export.model_folder import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.distributed import Group, is_distributed, joined, local_device
 from bertsmith.training.ended_run import FILE as RUN_FILE
 from bertsmith.training.ended_run import has_length_of, read_ended_run, write_ended_run
 from bertsmith.training.finetune_recipe import FinetuneRecipe
-from bertsmith.training.log import RunLog
+from bertsmith.training.log import Log, RunLog, SilentLog
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
@@ -59,18 +60,23 @@ class Start:
     device: torch.device
     state: TrainingState | None
     """The checkpoint to go on from; None for a new run."""
-    lock: FileLock
-    """Held until the run is over, so that no other writes into its folder."""
+    lock: FileLock | None
+    """The first process holds it until the run is over, so that no other run writes there."""
+    group: Group
+    """The processes that train the model."""
     ended: Outcome | None = None
     """How the run ended, where it is over and its model is in the folder."""
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+def _release(lock: FileLock) -> Callable[..., None]:
+    """What is to be done with a run's folder when the run has ended one way or another."""
+
+    def release(kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, BertsmithError):
-            leave_nothing(self.lock, [RECIPE])
-        self.lock.release()
+            leave_nothing(lock, [RECIPE])
+        lock.release()
+
+    return release
 
 
 def leave_nothing(lock: FileLock, files: Iterable[str]) -> None:
@@ -84,18 +90,30 @@ def leave_nothing(lock: FileLock, files: Iterable[str]) -> None:
             path.parent.rmdir()
 
 
-def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Start:
+@contextlib.contextmanager
+def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Iterator[Start]:
     """Prepare the folder, the device and the generators, before anything expensive is done.
+
+    Of several processes the first takes and writes the folder, when all have looked into it.
 
     Raises:
         ConfigError: when the folder holds a run and `resume` is false, or the run to go on with
             was started with other settings.
     """
+    if isinstance(recipe, FinetuneRecipe) and is_distributed():
+        raise ConfigError("fine-tuning runs in one process; start it without torchrun")
     checkpoints, state, ended = check_output(recipe, resume=resume)
     device = set_up_torch(recipe.train)
-    lock = lock_folder(recipe.train.output)
-    write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
-    return Start(checkpoints, device, state, lock, ended)
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(joined(device))
+        group.share_of(recipe.train.accumulation_steps)
+        group.wait_for_all()
+        lock = None
+        if group.is_first:
+            lock = lock_folder(recipe.train.output)
+            stack.push(_release(lock))
+            write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
+        yield Start(checkpoints, device, state, lock, group, ended)
 
 
 def check_output(
@@ -143,7 +161,7 @@ def set_up_torch(settings: TrainSettings) -> torch.device:
     Raises:
         ConfigError: there is no such device, or by far not as many cores.
     """
-    device = choose_device(settings.device)
+    device = choose_device(local_device(settings.device))
     cores = os.cpu_count() or 1
     if settings.num_threads is not None and settings.num_threads > 4 * cores:
         raise ConfigError(
@@ -180,18 +198,25 @@ def train(
         load_weights(model, settings.output)
         _leave(start, recipe, model.to(start.device), tokenizer, start.ended, finish)
         return start.ended
-    (settings.output / RUN_FILE).unlink(missing_ok=True)
+    if start.group.is_first:
+        (settings.output / RUN_FILE).unlink(missing_ok=True)
     done = start.state or TrainingState()
     if steps is not None and done.step > steps:
         raise ConfigError(
             f"the run in {settings.output} has done {done.step} steps already and is to end after "
             f"{steps}; raise train.steps or train.epochs, or choose another folder"
         )
-    start.checkpoints.remove_after(done.step)
+    if start.group.is_first:
+        start.checkpoints.remove_after(done.step)
     part = progress(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
     )
-    with RunLog(settings.output, recipe.log, resumed_step=done.step, progress=part) as log:
+    with contextlib.ExitStack() as stack:
+        log: Log = SilentLog()
+        if start.group.is_first:
+            log = stack.enter_context(
+                RunLog(settings.output, recipe.log, resumed_step=done.step, progress=part)
+            )
         trainer = Trainer(
             model.to(start.device),
             tokenizer,
@@ -206,6 +231,7 @@ def train(
             log_every_steps=recipe.log.interval(steps),
             recipe=recipe.to_dict(),
             cuda_graphs=isinstance(recipe, FinetuneRecipe) and recipe.train.cuda_graphs,
+            group=start.group,
         )
         if start.state is not None:
             trainer.resume(start.state)
@@ -225,6 +251,8 @@ def _leave(
     finish: Callable[[BertForTasks], None],
 ) -> None:
     """Make the run's folder a model folder."""
+    if not start.group.is_first:
+        return
     finish(model)
     write_ended_run(recipe.train.output, outcome)
     save_model(recipe.train.output, model, tokenizer)

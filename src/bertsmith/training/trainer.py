@@ -25,6 +25,7 @@ from bertsmith.export.model_folder import load_weights
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.distributed import Group, gradients_of
 from bertsmith.training.flops import peak_flops, training_flops
 from bertsmith.training.fp8_layers import use_fp8
 from bertsmith.training.log import Log
@@ -134,6 +135,7 @@ class Trainer:
         log_every_steps: how often training figures go to it.
         recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
         cuda_graphs: replay forward and backward passes as such, where the device is one for them.
+        group: the processes that train the model, each with its share of every step's microbatches.
     """
 
     def __init__(
@@ -152,8 +154,10 @@ class Trainer:
         log_every_steps: int,
         recipe: dict[str, Any],
         cuda_graphs: bool = False,
+        group: Group | None = None,
     ) -> None:
         self.model = model
+        self.group = group or Group()
         self.tokenizer = tokenizer
         self.source = source
         self.held_out = held_out
@@ -172,6 +176,8 @@ class Trainer:
         if self.precision == "fp8":
             use_fp8(model.bert, self.device)
         self.state = TrainingState(recipe=recipe)
+        self._microbatches = self.group.share_of(settings.accumulation_steps)
+        self._vary_generators()
         self._training_figures: dict[str, float] = {}
         self._rate_factor = 0.0
         self._losses_since_evaluation = torch.zeros(2, device=self.device)  # their sum, how many
@@ -194,6 +200,13 @@ class Trainer:
         assert self.checkpoints is not None  # noqa: S101 - where else would the state be from
         self.checkpoints.restore(state.step, self.model, self.optimizers)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
+        self._vary_generators()
+
+    def _vary_generators(self) -> None:
+        """Let no two processes drop out the same numbers; the first goes on as one alone would."""
+        if not self.group.is_first:
+            seed = self.settings.seed + 1_000_003 * self.group.rank + 7919 * self.state.step
+            torch.manual_seed(seed)
 
     def fit(self) -> Outcome:
         """Train to the end of the run, or until a signal asks to stop.
@@ -207,7 +220,11 @@ class Trainer:
         position = Position(**self.state.position) if self.state.position else None
         with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
             self.model.train()
-            while self._progress() < 1 and not self._is_over and signals.received is None:
+            stopped_by: signal.Signals | None = None
+            while self._progress() < 1 and not self._is_over:
+                stopped_by = self.group.signal_of_any(signals.received)
+                if stopped_by is not None:
+                    break
                 before = self._progress()
                 self._step(batches)
                 after = self._progress()
@@ -216,11 +233,11 @@ class Trainer:
                     self._evaluate()
                 if self._is_checkpoint_due(before, after):
                     self._save()
-            self._save(is_over=signals.received is None)
+            self._save(is_over=stopped_by is None)
         return Outcome(
             self.state,
             self.state.best_figures,
-            signals.received,
+            stopped_by,
             stopped_early=self._is_over and self._problem is None,
             problem=self._problem,
         )
@@ -234,13 +251,14 @@ class Trainer:
         is_logged = step in (1, self.steps) or step % self.log_every_steps == 0
         tokens = 0
         sums: dict[str, Tensor] = {}
-        for _ in range(self.settings.accumulation_steps):
+        for _ in range(self._microbatches):
             loaded = self._next(batches)
             (logits, losses), targets = self.passes(loaded)
-            tokens += loaded.batch.num_tokens
+            tokens += loaded.batch.num_tokens * self.group.size
             for name, value in losses.items():
                 share = value.detach() / self.settings.accumulation_steps
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
+        self.group.add_up([*gradients_of(self.parameters), *sums.values()])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -252,7 +270,7 @@ class Trainer:
             state,
             step=step,
             tokens=state.tokens + tokens,
-            elapsed_seconds=time.monotonic() - self._started_at,
+            elapsed_seconds=self.group.seconds_of_first(time.monotonic() - self._started_at),
             position=dataclasses.asdict(loaded.position),
         )
         self.log.advance(self._progress())
@@ -360,6 +378,7 @@ class Trainer:
             return
         self._check_finite()
         figures = held_out.measure(self.model, self.device, self.precision)
+        figures = self.group.figures_of_first(figures)
         self._write("eval", figures)
         state, best = self.state, self.state.best_figures
         is_better = not best or held_out.rank(figures)[0] > held_out.rank(best)[0]
@@ -403,7 +422,7 @@ class Trainer:
     def _remember_model(self) -> None:
         """Keep a copy of the model, which is the best so far."""
         self._check_weights()
-        if self.checkpoints is None:
+        if self.checkpoints is None or not self.group.is_first:
             return
         if self._best is None:
             self._best = copy.deepcopy(self.model).to("cpu")
@@ -414,6 +433,8 @@ class Trainer:
         """Make the model the best one; without held-out data it stays the last."""
         best_step = self.state.best_step
         if best_step in (None, self.state.step) or self.checkpoints is None:
+            return
+        if not self.group.is_first:  # which leaves the model
             return
         if self._best is not None:
             self.model.load_state_dict(self._best.state_dict())
@@ -426,6 +447,8 @@ class Trainer:
         self._check_finite()
         self._check_weights()
         if self.checkpoints is None or (is_over and self.settings.keep_checkpoints == 0):
+            return
+        if not self.group.is_first:
             return
         self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers, self._best)
         self._saved_at = time.monotonic()

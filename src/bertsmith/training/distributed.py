@@ -1,0 +1,195 @@
+"""Several processes that train one model: who is who, and what they tell each other.
+
+`torchrun` starts them, on one machine or on many, and says in the environment which each is. All
+have the whole model and do the same steps: each works through its share of a step's microbatches,
+gradients are added up over all, and from there on every process computes the same. So nothing else
+has to be exchanged but what only one of them knows: the clock of the first, and whether any was
+asked to stop.
+
+This is the only file that reads torch.distributed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.errors import ConfigError
+
+# Gradients are added up in pieces of about this many numbers: 64 MiB, enough for the full speed of
+# the links, and little memory beside them.
+BUCKET_NUMBERS = 16 * 2**20
+# The first process may write a checkpoint or evaluate for so long before the others give up.
+TIMEOUT = timedelta(minutes=30)
+
+
+class Group:
+    """The processes of a run; this one is the only one.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: how many there are.
+    """
+
+    rank = 0
+    size = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run's files and speaks to the user."""
+        return self.rank == 0
+
+    def share_of(self, microbatches: int) -> int:
+        """How many of a step's microbatches each process works through.
+
+        Raises:
+            ConfigError: they cannot be dealt out evenly.
+        """
+        if microbatches % self.size:
+            raise ConfigError(
+                f"train.accumulation_steps ({microbatches}), the microbatches of a step over all "
+                f"processes, must be a multiple of the {self.size} processes; set it to "
+                f"{-(-microbatches // self.size) * self.size}, or start fewer"
+            )
+        return microbatches // self.size
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes."""
+
+    def seconds_of_first(self, seconds: float) -> float:
+        """The first process's clock, which schedules go by."""
+        return seconds
+
+    def signal_of_any(self, received: signal.Signals | None) -> signal.Signals | None:
+        """A signal that any process got, to which all are to answer; None when none did."""
+        return received
+
+    def figures_of_first(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """The first process's figures, which all are to act on."""
+        return dict(figures)
+
+    def wait_for_all(self) -> None:
+        """Return when every process has come here."""
+
+
+class ProcessGroup(Group):
+    """The processes that `torchrun` has started; made by `joined`."""
+
+    def __init__(self) -> None:
+        self.rank = torch.distributed.get_rank()
+        self.size = torch.distributed.get_world_size()
+        # For what is on the CPU, whatever the gradients are on.
+        self._on_cpu = torch.distributed.new_group(backend="gloo", timeout=TIMEOUT)
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes."""
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            torch.distributed.all_reduce(flat)
+            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+            torch._foreach_copy_(
+                list(bucket), [p.view(t.shape) for p, t in zip(parts, bucket, strict=True)]
+            )
+
+    def seconds_of_first(self, seconds: float) -> float:
+        """The first process's clock, which schedules go by."""
+        return self._largest(seconds if self.is_first else 0.0)
+
+    def signal_of_any(self, received: signal.Signals | None) -> signal.Signals | None:
+        """A signal that any process got, to which all are to answer; None when none did."""
+        number = int(self._largest(float(received or 0)))
+        return signal.Signals(number) if number else None
+
+    def _largest(self, number: float) -> float:
+        shared = torch.tensor(number, dtype=torch.float64)
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX, group=self._on_cpu)
+        return float(shared)
+
+    def figures_of_first(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """The first process's figures, which all are to act on."""
+        values = torch.tensor(list(figures.values()), dtype=torch.float64)
+        torch.distributed.broadcast(values, 0, group=self._on_cpu)
+        return dict(zip(figures, values.tolist(), strict=True))
+
+    def wait_for_all(self) -> None:
+        """Return when every process has come here."""
+        torch.distributed.barrier(group=self._on_cpu)
+
+
+def is_distributed() -> bool:
+    """Whether this is one of several processes that `torchrun` has started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def local_device(name: str | None) -> str | None:
+    """The device of this process: of several, each has the GPU of its own number on its machine.
+
+    Raises:
+        ConfigError: there are more processes on this machine than GPUs.
+    """
+    if not is_distributed() or name not in (None, "cuda") or not torch.cuda.is_available():
+        return name
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise ConfigError(
+            f"there are more processes on this machine than its {count} GPUs; start torchrun with "
+            f"--nproc-per-node {count}"
+        )
+    return f"cuda:{number}"
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Group]:
+    """The run's processes, while it lasts.
+
+    Args:
+        device: of this process's model.
+    """
+    if not is_distributed():
+        yield Group()
+        return
+    is_cuda = device.type == "cuda"
+    if is_cuda:
+        torch.cuda.set_device(device)
+    # After a restart torchrun hands out the same store, in which stand the addresses of processes
+    # that are no more: so each start has keys of its own.
+    store, rank, size = next(
+        torch.distributed.rendezvous("env://", timeout=TIMEOUT)  # type: ignore[attr-defined]
+    )
+    start = f"bertsmith-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    torch.distributed.init_process_group(
+        "nccl" if is_cuda else "gloo",
+        store=torch.distributed.PrefixStore(start, store),  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=size,
+        timeout=TIMEOUT,
+    )
+    yield ProcessGroup()
+    # Not after an error: the others may still wait in it, and this process is about to end.
+    torch.distributed.destroy_process_group()
+
+
+def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Those that there are, in the parameters' order."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one type that have about `BUCKET_NUMBERS` numbers together."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        numbers = sum(each.numel() for each in bucket)
+        if bucket and (
+            numbers + tensor.numel() > BUCKET_NUMBERS or tensor.dtype != bucket[0].dtype
+        ):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
