@@ -154,7 +154,7 @@ def test_a_process_that_dies_ends_all_or_all_begin_again_from_the_last_checkpoin
         errors = ending(process)
         if restarts:
             assert process.returncode == 0, errors
-            assert "going on after step" in errors
+            assert errors.count("going on after step") == 1
             assert figures(folder)[-1]["step"] == 400
         else:
             assert process.returncode != 0
@@ -180,6 +180,38 @@ def test_all_stop_at_one_step_when_torchrun_is_asked_to(tmp_path: Path, corpus: 
     assert errors.count("stopped by SIGTERM after step") == 1
 
 
+@pytest.mark.slow
+def test_what_is_wrong_with_the_recipe_is_said_once(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=5)
+    done = train(2, recipe, "train.accumulation_steps=3")
+    assert done.returncode != 0
+    assert done.stderr.count("must be a multiple of the 2 processes; set it to 4") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "RANK": "3"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert not distributed.is_first_process()
+    assert distributed.local_device(None) == "cuda:1"
+    assert distributed.local_device("cpu") == "cpu"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match="more processes on this machine than its 2 GPUs"):
+        distributed.local_device(None)
+
+
+def test_without_torchrun_this_is_the_first_and_only_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")  # as other launchers leave it behind
+    assert not distributed.is_distributed()
+    assert distributed.is_first_process()
+
+
 class Three(Group):
     rank, size = 1, 3
 
@@ -191,15 +223,20 @@ def test_microbatches_that_cannot_be_dealt_out_are_refused() -> None:
 
 
 def test_fine_tuning_by_torchrun_is_refused(
-    monkeypatch: pytest.MonkeyPatch, start: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    start: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from bertsmith.cli.main import main
 
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     records = start / "train.tsv"
     assert records.exists()
     arguments = ["--model", str(start), "--train", str(records), "--output", str(tmp_path / "o")]
     assert main(["finetune", "sequence_classification", *arguments]) == 2
+    assert "start it without torchrun" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from tests.training.conftest import write_recipe
 
 from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
+from bertsmith.training.finetune_recipe import FinetuneTraining
 from bertsmith.training.fp8_layers import FP8FeedForward, FP8Linear, use_fp8
-from bertsmith.training.pretrain_recipe import PretrainTraining
+from bertsmith.training.pretrain_recipe import PretrainRecipe, PretrainTraining
+from bertsmith.training.pretraining import pretrain
 
 
 def test_a_cpu_is_refused() -> None:
@@ -50,3 +55,24 @@ def test_in_evaluation_the_model_is_the_one_it_was(monkeypatch: pytest.MonkeyPat
     assert torch.equal(layer.feed_forward(x), expected[0])
     assert torch.equal(layer.attention.qkv(x), expected[1])
     assert all(p is before[name] for name, p in bert.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.precision=fp8", "needs an NVIDIA GPU"),
+        ("model.attention=triton", "needs bfloat16 or float16 on a CUDA device"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_nothing(
+    tmp_path: Path, corpus: Path, setting: str, message: str
+) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=5)
+    with pytest.raises(ConfigError, match=message):
+        pretrain(PretrainRecipe.load(recipe, [setting]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_in_8_bits_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is for pre-training; set it to 'bf16'"):
+        FinetuneTraining(output="out", precision="fp8")

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, ConfigError
 
 # In the order of a model's life; `--help` shows them so.
 VERBS = (
@@ -119,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BertsmithError as error:
-        print(f"bertsmith: {error}", file=sys.stderr)
+        if not _is_said_by_another(error):
+            print(f"bertsmith: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         _drop_output()  # whoever read it has enough
@@ -156,6 +157,16 @@ def _exit_at_sigterm() -> Iterator[None]:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
     raise _Terminated
+
+
+def _is_said_by_another(error: BertsmithError) -> bool:
+    """Whether the first of torchrun's processes on this machine has the same to say.
+
+    All of them read the same recipe; what is wrong with data or a checkpoint may be one's own.
+    """
+    is_one_of_several = "TORCHELASTIC_RUN_ID" in os.environ
+    is_another = is_one_of_several and os.environ.get("LOCAL_RANK", "0") != "0"
+    return is_another and isinstance(error, ConfigError)
 
 
 def _drop_output() -> None:

@@ -11,7 +11,7 @@ HELP = "pre-train a BERT by a recipe"
 EXAMPLES = """examples:
   bertsmith pretrain recipes/tiny-cpu.toml
   bertsmith pretrain recipes/tiny-cpu.toml train.output=runs/other train.seed=7 --resume
-  torchrun --nproc-per-node 8 -m bertsmith pretrain recipe.toml
+  torchrun --nproc-per-node 8 -m bertsmith pretrain recipe.toml train.accumulation_steps=8
       on the eight GPUs of a machine; docs/scaling.md has more machines and Slurm
 """
 
@@ -33,15 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pre-train and say where the model is."""
     from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
+    from bertsmith.training.distributed import is_first_process
     from bertsmith.training.pretrain_recipe import PretrainRecipe
     from bertsmith.training.pretraining import pretrain
 
     recipe = PretrainRecipe.load(args.recipe, args.overrides)
     output = recipe.train.output
-    if args.resume:
+    is_first = is_first_process()
+    if args.resume and is_first:
         say_what_is_resumed(output)
     pretrained = pretrain(recipe, resume=args.resume)
-    if not pretrained.is_first:
+    if not is_first:
         return 0
     status = end_of_run(
         pretrained.outcome, output, f"bertsmith pretrain {output / 'recipe.toml'} --resume"

@@ -78,7 +78,7 @@ class Group:
         """Return when every process has come here."""
 
 
-class ProcessGroup(Group):
+class LaunchedGroup(Group):
     """The processes that `torchrun` has started; made by `joined`."""
 
     def __init__(self) -> None:
@@ -124,7 +124,13 @@ class ProcessGroup(Group):
 
 def is_distributed() -> bool:
     """Whether this is one of several processes that `torchrun` has started."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    is_launched = torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
+    return is_launched and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def is_first_process() -> bool:
+    """Whether this process is the only one of its run or the first, that speaks to the user."""
+    return not is_distributed() or os.environ["RANK"] == "0"
 
 
 def local_device(name: str | None) -> str | None:
@@ -135,13 +141,13 @@ def local_device(name: str | None) -> str | None:
     """
     if not is_distributed() or name not in (None, "cuda") or not torch.cuda.is_available():
         return name
-    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if number >= count:
+    count = torch.cuda.device_count()
+    if int(os.environ["LOCAL_WORLD_SIZE"]) > count:
         raise ConfigError(
             f"there are more processes on this machine than its {count} GPUs; start torchrun with "
             f"--nproc-per-node {count}"
         )
-    return f"cuda:{number}"
+    return f"cuda:{os.environ['LOCAL_RANK']}"
 
 
 @contextlib.contextmanager
@@ -157,8 +163,8 @@ def joined(device: torch.device) -> Iterator[Group]:
     is_cuda = device.type == "cuda"
     if is_cuda:
         torch.cuda.set_device(device)
-    # After a restart torchrun hands out the same store, in which stand the addresses of processes
-    # that are no more: so each start has keys of its own.
+    # After a restart torchrun (PyTorch 2.13) hands out the same store, in which stand the addresses
+    # of processes that are no more: so each start has keys of its own.
     store, rank, size = next(
         torch.distributed.rendezvous("env://", timeout=TIMEOUT)  # type: ignore[attr-defined]
     )
@@ -170,7 +176,7 @@ def joined(device: torch.device) -> Iterator[Group]:
         world_size=size,
         timeout=TIMEOUT,
     )
-    yield ProcessGroup()
+    yield LaunchedGroup()
     # Not after an error: the others may still wait in it, and this process is about to end.
     torch.distributed.destroy_process_group()
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from tqdm import tqdm
 
@@ -40,8 +40,8 @@ class LogSettings(Settings):
         return EVERY_STEPS if steps is None else max(1, min(EVERY_STEPS, steps // LINES_A_RUN))
 
 
-class Log(Protocol):
-    """What the loop tells while it runs."""
+class Log:
+    """What the loop tells while it runs; one such as this keeps and shows nothing of it."""
 
     def advance(self, progress: float) -> None:
         """Take note of the part of the run that is over, from 0 to 1; called at every step."""
@@ -62,29 +62,7 @@ class Log(Protocol):
         """Take figures; see `RunLog.write`."""
 
 
-class SilentLog:
-    """The log of a process that is not the first of its run: nothing is kept or shown."""
-
-    def advance(self, progress: float) -> None:
-        """Take note of nothing."""
-
-    def say(self, text: str) -> None:
-        """Say nothing."""
-
-    def write(
-        self,
-        split: Literal["train", "eval"],
-        *,
-        step: int,
-        progress: float,
-        tokens: int,
-        elapsed_seconds: float,
-        figures: Mapping[str, float],
-    ) -> None:
-        """Write nothing."""
-
-
-class RunLog:
+class RunLog(Log):
     """The log of one run; used as a context, so that its files are closed whatever happens.
 
     Args:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any, Self
+from typing import Self
 
 import torch
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Prepared, prepare_finetuning, task_of
+from bertsmith.training.log import Log
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import set_up_torch
@@ -179,7 +180,7 @@ def _train(
         ).fit()
 
 
-class _Bar:
+class _Bar(Log):
     """Says nothing, but shows on a screen that something is going on."""
 
     def __init__(self) -> None:
@@ -198,13 +199,8 @@ class _Bar:
         self._bar.close()
 
     def advance(self, progress: float) -> None:
+        """Move the bar."""
         self._bar.update(progress - self._bar.n)
-
-    def say(self, text: str) -> None:
-        """Keep it to itself."""
-
-    def write(self, split: str, **figures: Any) -> None:
-        """Keep them to itself."""
 
 
 def _check(task: RecordTask, prepared: Prepared, records: list[EncodedRecord]) -> RecordCheck:

@@ -23,6 +23,7 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.distributed import Group
 from bertsmith.training.evaluation import evaluate
+from bertsmith.training.fp8_layers import use_fp8
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.stall import Standing, stall_warning
@@ -40,8 +41,6 @@ class Pretrained:
     unigram_entropy: float
     """Loss (nats) of guessing by the training corpus's frequencies."""
     vocab_size: int
-    is_first: bool = True
-    """Whether this process is the only one, or the first of those that have trained the model."""
 
 
 def pretrain(recipe: PretrainRecipe, *, resume: bool = False) -> Pretrained:
@@ -73,6 +72,8 @@ def _pretrain(
     batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
     source = batches_of(corpus, settings.seed, start.group)
     model, tokenizer = _build_model(recipe, corpus, tokenizer)
+    if settings.precision == "fp8":
+        use_fp8(model.bert, start.device)
     entropy = unigram_entropy(corpus.unigram_counts(), (held_out_corpus or corpus).unigram_counts())
 
     said: list[str] = []
@@ -103,7 +104,7 @@ def _pretrain(
             unigram_entropy=entropy,
             kept_step=outcome.state.best_step,
         )
-    return Pretrained(outcome, entropy, corpus.vocab_size, start.group.is_first)
+    return Pretrained(outcome, entropy, corpus.vocab_size)
 
 
 def _stall(

@@ -26,7 +26,7 @@ from bertsmith.training.distributed import Group, is_distributed, joined, local_
 from bertsmith.training.ended_run import FILE as RUN_FILE
 from bertsmith.training.ended_run import has_length_of, read_ended_run, write_ended_run
 from bertsmith.training.finetune_recipe import FinetuneRecipe
-from bertsmith.training.log import Log, RunLog, SilentLog
+from bertsmith.training.log import Log, RunLog
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
@@ -50,6 +50,7 @@ _FIXED = (
 
 
 RECIPE = "recipe.toml"
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def _release(lock: FileLock) -> Callable[..., None]:
 
     def release(kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, BertsmithError):
-            leave_nothing(lock, [RECIPE])
+            folder = Path(lock.lock_file).parent
+            empty = [file.name for file in folder.glob(METRICS) if file.stat().st_size == 0]
+            leave_nothing(lock, [RECIPE, *empty])
         lock.release()
 
     return release
@@ -212,7 +215,7 @@ def train(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
     )
     with contextlib.ExitStack() as stack:
-        log: Log = SilentLog()
+        log = Log()
         if start.group.is_first:
             log = stack.enter_context(
                 RunLog(settings.output, recipe.log, resumed_step=done.step, progress=part)

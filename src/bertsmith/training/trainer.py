@@ -26,8 +26,6 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
 from bertsmith.training.distributed import Group, gradients_of
-from bertsmith.training.flops import peak_flops, training_flops
-from bertsmith.training.fp8_layers import use_fp8
 from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
 from bertsmith.training.parallelize import choose_precision
@@ -35,6 +33,7 @@ from bertsmith.training.passes import StepPasses
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
 from bertsmith.training.signals import StopSignals
+from bertsmith.training.speed import Speed
 
 # How often a run evaluates and writes a checkpoint where the recipe does not say, and how long it
 # has to be between two checkpoints: to write one may take as long as a hundred steps.
@@ -107,17 +106,6 @@ class Outcome:
     """Why the run has not come to anything; None when it has."""
 
 
-@dataclass
-class _Speed:
-    """What was done since the last line in the log."""
-
-    since: float
-    """Seconds, of `time.monotonic`."""
-    waited: float = 0.0
-    """Seconds for batches."""
-    flops: float = 0.0
-
-
 class Trainer:
     """Trains a model until its run is over.
 
@@ -173,8 +161,6 @@ class Trainer:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.precision = choose_precision(settings.precision, self.device)
-        if self.precision == "fp8":
-            use_fp8(model.bert, self.device)
         self.state = TrainingState(recipe=recipe)
         self._microbatches = self.group.share_of(settings.accumulation_steps)
         self._vary_generators()
@@ -185,8 +171,7 @@ class Trainer:
         self._is_over = False
         self._best: BertForTasks | None = None  # on the CPU; None: there is none, or on the disk
         self._started_at = self._saved_at = time.monotonic()
-        self._peak_flops = peak_flops(self.device)
-        self._speed = _Speed(self._started_at)
+        self._speed = Speed(model)
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
         # GPU at each, and those found finite and not logged yet.
         self._unchecked: list[dict[str, Tensor]] = []
@@ -215,7 +200,7 @@ class Trainer:
             DivergedError: when the loss or its gradient is no longer a finite number.
         """
         self._saved_at = time.monotonic()
-        self._speed = _Speed(self._saved_at)
+        self._speed.restart()
         self._started_at = self._saved_at - self.state.elapsed_seconds
         position = Position(**self.state.position) if self.state.position else None
         with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
@@ -252,7 +237,7 @@ class Trainer:
         tokens = 0
         sums: dict[str, Tensor] = {}
         for _ in range(self._microbatches):
-            loaded = self._next(batches)
+            loaded = self._speed.next_of(batches)
             (logits, losses), targets = self.passes(loaded)
             tokens += loaded.batch.num_tokens * self.group.size
             for name, value in losses.items():
@@ -278,19 +263,6 @@ class Trainer:
             self._check_finite()
         if is_logged:
             self._log_training(logits, targets)
-
-    def _next(self, batches: Iterator[LoadedBatch]) -> LoadedBatch:
-        """The next microbatch; how long it was waited for and what it costs is noted."""
-        start = time.monotonic()
-        loaded = next(batches)
-        self._speed.waited += time.monotonic() - start
-        if self._peak_flops is not None:
-            lengths = loaded.batch.cu_seqlens.diff().double()  # still on the CPU
-            masked = loaded.targets.get("masked_positions", lengths[:0])
-            self._speed.flops += training_flops(
-                self.model.config, loaded.batch.num_tokens, int(lengths @ lengths), len(masked)
-            )
-        return loaded
 
     def _progress(self) -> float:
         state, settings = self.state, self.settings
@@ -362,11 +334,7 @@ class Trainer:
             figures |= {k: v for k, v in computed.items() if k.endswith("accuracy")}
             figures[f"{task.name}_loss"] = means[task.name]
         rate = self.learning_rate * self._rate_factor
-        figures |= {"learning_rate": rate, "grad_norm": norm}
-        seconds = time.monotonic() - self._speed.since
-        figures["data_wait"] = self._speed.waited / seconds
-        if self._peak_flops is not None:
-            figures["mfu"] = self._speed.flops / seconds / self._peak_flops
+        figures |= {"learning_rate": rate, "grad_norm": norm} | self._speed.figures()
         self._checked = []
         self._training_figures = figures
         self._write("train", figures)
@@ -409,7 +377,7 @@ class Trainer:
             self.log.say(f"step {self.state.step:,}: {self._problem}")
 
     def _write(self, split: Literal["train", "eval"], figures: dict[str, float]) -> None:
-        self._speed = _Speed(time.monotonic())
+        self._speed.restart()
         self.log.write(
             split,
             step=self.state.step,
@@ -434,7 +402,7 @@ class Trainer:
         best_step = self.state.best_step
         if best_step in (None, self.state.step) or self.checkpoints is None:
             return
-        if not self.group.is_first:  # which leaves the model
+        if not self.group.is_first:  # that one leaves the model
             return
         if self._best is not None:
             self.model.load_state_dict(self._best.state_dict())
