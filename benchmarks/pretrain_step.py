@@ -18,6 +18,7 @@ the process.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import statistics
@@ -198,13 +199,11 @@ def transformers(job: dict[str, Any]) -> dict[str, Any]:
 
 def padded_batches(shards: str, length: int, rows: int, device: str) -> list[tuple[Any, int]]:
     """Some batches as Hugging Face's model wants them, each with the number of its tokens."""
-    import torch
-
     from bertsmith.data.loader import PretrainingBatches
     from bertsmith.data.shards import TokenizedCorpus
     from bertsmith.data.wordpiece_ids import WordpieceIds
-    from bertsmith.ops.ragged import RaggedLayout
     from bertsmith.text.tokenizer import Tokenizer
+    from padded_rows import in_batches, num_tokens
 
     source = PretrainingBatches(
         TokenizedCorpus.open(shards),
@@ -213,31 +212,12 @@ def padded_batches(shards: str, length: int, rows: int, device: str) -> list[tup
         budget_tokens=length * 128,
         seed=1,
     )
-    wanted = 6
-    found: dict[str, list[torch.Tensor]] = {}
-    names = ("input_ids", "token_type_ids", "attention_mask", "labels", "next_sentence_label")
-    for loaded in source.batches():
-        batch, targets = loaded.batch, loaded.targets
-        labels = torch.full_like(batch.input_ids, -100)
-        scored = targets["masked_labels"] >= 0
-        labels[targets["masked_positions"][scored]] = targets["masked_labels"][scored]
-        layout = RaggedLayout(batch.cu_seqlens, length)
-        ones = torch.ones_like(batch.input_ids)
-        parts = [layout.pad(x) for x in (batch.input_ids, batch.segment_ids, ones, labels + 100)]
-        parts[3] -= 100
-        next_sentence = targets["next_sentence_labels"][: len(parts[0])]
-        real = next_sentence >= 0  # the rest fills the batch up
-        for name, part in zip(names, [*parts, next_sentence], strict=True):
-            found.setdefault(name, []).append(part[real])
-        if sum(map(len, found["input_ids"])) >= wanted * rows:
-            break
-    whole = {name: torch.cat(parts) for name, parts in found.items()}
-    batches = []
-    for index in range(wanted):
-        part = slice(index * rows, (index + 1) * rows)
-        batch = {name: values[part].to(device) for name, values in whole.items()}
-        batches.append((batch, int(batch["attention_mask"].sum())))
-    return batches
+    with contextlib.closing(source.batches()) as batches:
+        found = list(itertools.islice(in_batches(batches, length, rows), 6))
+    return [
+        ({name: values.to(device) for name, values in part.items()}, num_tokens(part))
+        for part in found
+    ]
 
 
 def peak() -> float:

@@ -8,7 +8,8 @@ Dimension key: `T` tokens of the batch, `B` sequences.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,11 +95,17 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
-        return Batch(
-            input_ids=self.input_ids.to(device, non_blocking=non_blocking),
-            segment_ids=self.segment_ids.to(device, non_blocking=non_blocking),
-            position_ids=self.position_ids.to(device, non_blocking=non_blocking),
-            cu_seqlens=self.cu_seqlens.to(device, non_blocking=non_blocking),
-            max_seqlen=self.max_seqlen,
-            is_static=self.is_static,
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory from which a GPU copies by itself."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        return dataclasses.replace(
+            self,
+            input_ids=function(self.input_ids),
+            segment_ids=function(self.segment_ids),
+            position_ids=function(self.position_ids),
+            cu_seqlens=function(self.cu_seqlens),
         )

@@ -73,6 +73,19 @@ def test_shapes_and_dtypes_never_change(make_batches: Make) -> None:
         assert {t.dtype for t in (batch.input_ids, *targets.values())} == {torch.int64}
 
 
+def test_short_examples_can_have_the_shapes_of_long_ones(make_batches: Make) -> None:
+    short = make_batches(example_seqlen=16)
+    long = make_batches(min_sequences=short.max_sequences)
+    assert short.max_sequences == long.max_sequences > make_batches().max_sequences
+    for one, other in zip(first(short, 30), first(long, 30), strict=True):
+        lengths = one.batch.cu_seqlens.diff()
+        assert (lengths[:5] <= 16).all()
+        assert one.batch.max_seqlen == other.batch.max_seqlen == 48
+        assert [t.shape for t in one.targets.values()] == [t.shape for t in other.targets.values()]
+        assert one.batch.cu_seqlens.shape == other.batch.cu_seqlens.shape
+    assert max(int(one.batch.cu_seqlens.diff().max()) for one in first(long, 30)) > 16
+
+
 def test_labels_say_what_the_masked_tokens_and_the_pairs_were(make_batches: Make) -> None:
     for loaded in first(make_batches(), 40):
         batch, targets = loaded.batch, loaded.targets

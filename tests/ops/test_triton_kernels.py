@@ -102,8 +102,10 @@ def test_bias_and_gelu_are_the_definition(rows: int, features: int) -> None:
 
 @needs_fp8
 @pytest.mark.parametrize("sizes", [(2048, 768, 3072), (4096, 128, 512), (16, 1024, 4096)])
-def test_8_bit_layers_are_the_definition_to_three_bits(sizes: tuple[int, int, int]) -> None:
-    from bertsmith.ops.fp8 import fp8_feed_forward, fp8_linear
+def test_an_8_bit_feed_forward_network_is_the_definition_to_three_bits(
+    sizes: tuple[int, int, int],
+) -> None:
+    from bertsmith.ops.fp8 import fp8_feed_forward
 
     tokens, hidden, features = sizes
     generator = torch.Generator().manual_seed(0)
@@ -126,12 +128,73 @@ def test_8_bit_layers_are_the_definition_to_three_bits(sizes: tuple[int, int, in
     for mine, theirs in zip(gradients, expected_gradients, strict=True):
         assert error(mine, theirs) < 0.12  # e5m2 keeps three bits
 
-    parts = (x, wide, wide_bias)
-    actual = fp8_linear(*parts)
-    weights = draw(1e-6, tokens, features).detach().bfloat16()
-    gradients = torch.autograd.grad(actual, parts, weights)
-    expected = F.linear(x.float(), wide, wide_bias)
-    expected_gradients = torch.autograd.grad(expected, parts, weights.float())
-    assert error(actual, expected) < 0.08
-    for mine, theirs in zip(gradients, expected_gradients, strict=True):
-        assert error(mine, theirs) < 0.12
+
+PROJECTED = [
+    pytest.param("bf16", 1e-2, 1e-2),  # bfloat16 keeps 8 bits: 4e-3 for one rounding
+    pytest.param("fp8", 0.08, 0.12, marks=needs_fp8),  # e4m3 keeps 4, e5m2 3
+]
+
+
+@pytest.mark.parametrize(("precision", "most", "most_of_gradient"), PROJECTED)
+@pytest.mark.parametrize("lengths", [[300, 7, 61, 64, 512, 80], [128] * 4, [31, 129, 0, 0]])
+def test_projection_and_attention_are_the_definition(
+    lengths: list[int], precision: str, most: float, most_of_gradient: float
+) -> None:
+    from bertsmith.ops.fp8 import fp8_projected_attention
+    from bertsmith.ops.projected_attention import projected_attention
+
+    heads, hidden, tokens = 2, 128, sum(lengths)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(tokens, hidden, generator=generator).cuda().bfloat16().requires_grad_()
+    weight = (0.1 * torch.randn(3 * hidden, hidden, generator=generator)).cuda().requires_grad_()
+    bias = (0.1 * torch.randn(3 * hidden, generator=generator)).cuda().requires_grad_()
+    weights = (1e-6 * torch.randn(tokens, hidden, generator=generator)).cuda().bfloat16()
+    bounds = torch.tensor([0, *lengths]).cumsum(0).int()
+    layout = RaggedLayout(bounds.cuda(), 512)
+    attend = fp8_projected_attention if precision == "fp8" else projected_attention
+    actual = attend(x, weight, bias, layout, heads, 0.0)
+    actual.backward(weights)
+
+    double = [part.detach().double().cpu().requires_grad_() for part in (x, weight, bias)]
+    qkv = F.linear(*double).view(tokens, 3, heads, -1)
+    expected = reference(qkv, RaggedLayout(bounds, 512), 0.0).flatten(1)
+    expected.backward(weights.double().cpu())
+    assert error(actual, expected) < most
+    for mine, theirs in zip((x, weight), double, strict=False):
+        assert mine.grad is not None
+        assert theirs.grad is not None
+        assert error(mine.grad, theirs.grad) < most_of_gradient
+    assert bias.grad is not None
+    assert double[2].grad is not None
+    # Keys' bias changes no softmax: its gradient is zero but for rounding.
+    for part in (0, 2):
+        own = slice(part * hidden, (part + 1) * hidden)
+        assert error(bias.grad[own], double[2].grad[own]) < most_of_gradient
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, by itself
+def test_a_compiled_encoder_has_the_gradients_of_the_plain_one() -> None:
+    from bertsmith.batch import Batch
+    from bertsmith.config import BertConfig
+    from bertsmith.model.bert import Bert
+
+    torch.manual_seed(0)
+    sizes = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = BertConfig.preset("mini", vocab_size=1000, **sizes)
+    bert = Bert(config, with_pooler=False).cuda()
+    ids = [torch.randint(1000, (n,)).tolist() for n in (100, 7, 128, 64, 33)]
+    batch = Batch.from_sequences(ids).to("cuda")
+    weights = torch.randn(batch.num_tokens, config.hidden_size, device="cuda")
+    gradients = []
+    for forward, dtype in ((bert, None), (torch.compile(bert), torch.bfloat16)):
+        with torch.autocast("cuda", dtype or torch.bfloat16, enabled=dtype is not None):
+            states = forward(batch).hidden_states
+        # The stream between the layers is as narrow as the products.
+        assert states.dtype == (dtype or torch.float32)
+        gradients.append(
+            torch.autograd.grad((states.float() * weights).sum(), [*bert.parameters()])
+        )
+    for (name, _), plain, fast in zip(bert.named_parameters(), *gradients, strict=True):
+        if name.endswith("qkv.bias"):  # that of the keys is zero but for rounding
+            plain, fast = (x.view(3, -1)[[0, 2]] for x in (plain, fast))
+        assert error(fast, plain) < 5e-2, name

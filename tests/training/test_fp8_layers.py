@@ -11,8 +11,9 @@ from tests.training.conftest import write_recipe
 from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
+from bertsmith.ops.ragged import RaggedLayout
 from bertsmith.training.finetune_recipe import FinetuneTraining
-from bertsmith.training.fp8_layers import FP8FeedForward, FP8Linear, use_fp8
+from bertsmith.training.fp8_layers import FP8FeedForward, FP8SelfAttention, use_fp8
 from bertsmith.training.pretrain_recipe import PretrainRecipe, PretrainTraining
 from bertsmith.training.pretraining import pretrain
 
@@ -48,12 +49,13 @@ def test_in_evaluation_the_model_is_the_one_it_was(monkeypatch: pytest.MonkeyPat
     bert = Bert(BertConfig.preset("tiny")).eval()
     before, x = dict(bert.named_parameters()), torch.randn(5, 128)
     layer = bert.encoder.layers[0]
-    expected = layer.feed_forward(x), layer.attention.qkv(x)
+    layout = RaggedLayout(torch.tensor([0, 3, 5], dtype=torch.int32), 3)
+    expected = layer.feed_forward(x), layer.attention(x, layout)
     use_fp8(bert, torch.device("cuda"))
     assert isinstance(layer.feed_forward, FP8FeedForward)
-    assert isinstance(layer.attention.qkv, FP8Linear)
+    assert isinstance(layer.attention, FP8SelfAttention)
     assert torch.equal(layer.feed_forward(x), expected[0])
-    assert torch.equal(layer.attention.qkv(x), expected[1])
+    assert torch.equal(layer.attention(x, layout), expected[1])
     assert all(p is before[name] for name, p in bert.named_parameters())
 
 

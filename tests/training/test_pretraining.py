@@ -275,6 +275,15 @@ def test_accumulated_microbatches_make_one_step(tmp_path: Path, corpus: Path) ->
     assert state.position["batch"] + state.position["epoch"] > 0
 
 
+def test_runs_that_mask_more_are_measured_alike(tmp_path: Path, corpus: Path) -> None:
+    figures = []
+    for name, rate in (("a", 0.15), ("b", 0.4)):
+        recipe = write_recipe(tmp_path / f"{name}.toml", corpus, tmp_path / name, steps=2)
+        settings = (f"data.masked_prob={rate}", "optimizer.learning_rate=1e-12")
+        figures.append(run(recipe, *settings).outcome.figures)
+    assert figures[0] == pytest.approx(figures[1], rel=1e-6)
+
+
 def test_a_run_can_be_as_long_as_a_time(tmp_path: Path, corpus: Path) -> None:
     recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=5, every=1000)
     text = recipe.read_text().replace("steps = 5", "budget_minutes = 0.03", 1)

@@ -27,6 +27,7 @@ from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.optimizer import OptimizerSettings
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings
+from bertsmith.training.stages import Stage
 from bertsmith.training.trainer import HeldOut, Trainer
 
 PIECES = [*SPECIAL_TOKENS, *(f"w{i}" for i in range(15))]
@@ -83,7 +84,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         trainer = Trainer(
             Scaled(config, scale),
             Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True),
-            Source(period),
+            [Stage(Source(period))],
             held_out=held_out,
             settings=TrainSettings(output=folder, **{"precision": "fp32"} | train),
             steps=steps,

@@ -40,6 +40,8 @@ class Position:
     pool: int = 0
     batch: int = 0
     """Counted from the start of the pool, over all ranks; it may reach into the pools after it."""
+    stage: int = 0
+    """Of a run that trains on several sources one after another, which; not read here."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,14 @@ class PretrainingBatches:
     Args:
         corpus: what to read.
         ids: of the vocabulary that made the corpus.
-        max_seqlen: the longest sequence, in tokens.
+        max_seqlen: the longest sequence, in tokens, that the shapes have room for.
         budget_tokens: T, at least `max_seqlen`.
         seed: decides all that is random.
         objective: `sentence_pairs`, or `full_segments` for masked LM alone.
         single_segment_prob: share of sentence pairs that become single segments; 0 as published.
         masking: which tokens are hidden, and how.
+        example_seqlen: the longest sequence that is made; `max_seqlen` where not given.
+        min_sequences: B is no less, so that batches of another source can have the same shapes.
         rank: of this process.
         world_size: number of processes.
         prefetch_batches: how many batches a background thread makes ahead; with 0 each is made
@@ -102,6 +106,8 @@ class PretrainingBatches:
         objective: str = "sentence_pairs",
         single_segment_prob: float = 0.0,
         masking: Masking | None = None,
+        example_seqlen: int | None = None,
+        min_sequences: int = 0,
         rank: int = 0,
         world_size: int = 1,
         prefetch_batches: int = 4,
@@ -110,6 +116,8 @@ class PretrainingBatches:
             raise ConfigError(f"objective ({objective!r}) must be one of {', '.join(OBJECTIVES)}")
         _, shortest = OBJECTIVES[objective]
         _check_range("max_seqlen", max_seqlen, shortest, MAX_TOKENS)
+        longest = max_seqlen if example_seqlen is None else example_seqlen
+        _check_range("example_seqlen", longest, shortest, max_seqlen)
         _check_range("budget_tokens", budget_tokens, 1, MAX_TOKENS)
         if budget_tokens < max_seqlen:
             raise ConfigError(
@@ -127,13 +135,15 @@ class PretrainingBatches:
             )
         self._ids, self._seed, self._objective = ids, seed, objective
         self._max_seqlen, self._budget_tokens = max_seqlen, budget_tokens
+        self._longest = longest
         self._masking = masking or Masking()
         self._rank, self._world_size = rank, world_size
         self._prefetch_batches = prefetch_batches
         self._reader = CorpusReader(corpus)
-        self._planner = EpochPlanner(self._reader, objective, max_seqlen, seed, single_segment_prob)
+        self._planner = EpochPlanner(self._reader, objective, longest, seed, single_segment_prob)
         mean_length, self.tokens_per_epoch = self._planner.survey()
-        self.max_sequences = _max_sequences(mean_length, budget_tokens, max_seqlen, shortest)
+        ample = _max_sequences(mean_length, budget_tokens, max_seqlen, shortest)
+        self.max_sequences = max(ample, min_sequences)
         self.num_masked_slots = self._masking.max_masked(budget_tokens, self.max_sequences)
 
     tokens_per_epoch: int
@@ -200,7 +210,7 @@ class PretrainingBatches:
         plan = plan.take(order)
         # The last batch is dropped if another example would fit, unless it is the pool's only one.
         last = int(plan.lengths[edges[-2] :].sum())
-        if len(edges) > 2 and last + self._max_seqlen <= self._budget_tokens:
+        if len(edges) > 2 and last + self._longest <= self._budget_tokens:
             edges = edges[:-1]
         return _Pool(epoch, index, plan, edges)
 

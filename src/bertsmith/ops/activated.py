@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bertsmith.ops.half import is_half, product_dtype
+
 
 def activated(x: Tensor, linear: nn.Linear, activation: nn.Module) -> Tensor:
     """(T, H) → (T, F): the definition, or in a compiled model on a GPU the fastest way there.
@@ -16,7 +18,8 @@ def activated(x: Tensor, linear: nn.Linear, activation: nn.Module) -> Tensor:
     That is a kernel of our own for what lies between two products (`triton_gelu`), in half
     precision and with the exact GELU.
     """
-    if torch.compiler.is_compiling() and x.is_cuda and _is_gelu(activation) and _is_half(x):
+    is_half_product = is_half(product_dtype(x))
+    if torch.compiler.is_compiling() and x.is_cuda and is_half_product and _is_gelu(activation):
         from bertsmith.ops.triton_gelu import bias_gelu
 
         output: Tensor = bias_gelu(F.linear(x, linear.weight), linear.bias)
@@ -27,10 +30,3 @@ def activated(x: Tensor, linear: nn.Linear, activation: nn.Module) -> Tensor:
 
 def _is_gelu(activation: nn.Module) -> bool:
     return isinstance(activation, nn.GELU) and activation.approximate == "none"
-
-
-def _is_half(x: Tensor) -> bool:
-    """Whether a product with `x` is in half precision."""
-    is_cast = torch.is_autocast_enabled(x.device.type)
-    dtype = torch.get_autocast_dtype(x.device.type) if is_cast else x.dtype
-    return dtype in (torch.bfloat16, torch.float16)

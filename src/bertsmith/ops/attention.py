@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bertsmith.errors import ConfigError
 from bertsmith.ops.dropout import dropout
+from bertsmith.ops.half import is_half
 from bertsmith.ops.ragged import RaggedLayout
 
 # Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). The squares
@@ -73,7 +74,7 @@ def sdpa(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     On a CPU it computes in float32: forward is no slower than in bfloat16 there, and backward, at
     lengths up to 128, takes half the time.
     """
-    if qkv.device.type == "cpu" and qkv.dtype in (torch.bfloat16, torch.float16):
+    if qkv.device.type == "cpu" and is_half(qkv.dtype):
         with torch.autocast("cpu", enabled=False):
             return sdpa(qkv.float(), layout, dropout_prob).to(qkv.dtype)
     return _in_runs(_padded_sdpa, qkv, layout, dropout_prob)
@@ -133,16 +134,19 @@ def triton(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
         )
     from bertsmith.ops.triton_attention import packed_attention
 
-    seed = None
-    if dropout_prob > 0:
-        seed = torch.randint(2**31 - 1, (1,), device=qkv.device)
+    seed = dropout_seed(dropout_prob, qkv.device)
     output: Tensor
     output, _ = packed_attention(qkv, layout.cu_seqlens, seed, layout.max_seqlen, dropout_prob)
     return output
 
 
+def dropout_seed(dropout_prob: float, device: torch.device) -> Tensor | None:
+    """(1,) int64, of which `triton` makes a batch's dropout; None without any."""
+    return torch.randint(2**31 - 1, (1,), device=device) if dropout_prob > 0 else None
+
+
 def _check_is_half_on_cuda(name: str, qkv: Tensor) -> None:
-    if not qkv.is_cuda or qkv.dtype not in (torch.bfloat16, torch.float16):
+    if not qkv.is_cuda or not is_half(qkv.dtype):
         raise ConfigError(
             f"the {name} attention needs bfloat16 or float16 on a CUDA device and got "
             f"{str(qkv.dtype).removeprefix('torch.')} on {qkv.device.type}; choose the sdpa "
@@ -157,15 +161,14 @@ def auto(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
     elsewhere; on a CPU `eager` with dropout, and without it in bfloat16, which PyTorch's fused
     attention has no quick backward pass in.
     """
-    is_half = qkv.dtype in (torch.bfloat16, torch.float16)
     chosen: Attention = sdpa
-    if qkv.is_cuda and is_half:
+    if qkv.is_cuda and is_half(qkv.dtype):
         if torch.compiler.is_compiling() and qkv.shape[-1] in HEAD_SIZES:
             chosen = triton
         elif dropout_prob == 0:
             chosen = varlen
     elif qkv.device.type == "cpu" and (
-        dropout_prob > 0 or (is_half and layout.max_seqlen <= MAX_EAGER_SEQLEN)
+        dropout_prob > 0 or (is_half(qkv.dtype) and layout.max_seqlen <= MAX_EAGER_SEQLEN)
     ):
         chosen = eager
     return chosen(qkv, layout, dropout_prob)

@@ -1,20 +1,18 @@
 """The products of wide layers in 8-bit floating point, where they save more than they cost.
 
 A GPU that has them multiplies 8-bit numbers nearly twice as fast as bfloat16 ones, once they are
-there. Forward products are made so, and in the feed-forward network the gradients of what its
-layers read. The others stay in bfloat16 (benchmarks/pretrain_notes.md): for the gradient of a
-weight, a sum over tokens, both factors would have to be turned round; for that of what the
-projection to queries, keys and values reads, the gradient would have to be read twice more, for
-its largest and to be cast.
+there. Forward products are made so, and the gradients of what the layers read. Those of weights
+stay in bfloat16 (benchmarks/pretrain_notes.md): they are sums over tokens, for which both factors
+would have to be turned round.
 
 Numbers keep their relative precision over a range: 2^-6 to 448 in e4m3, which has three bits after
 the leading one; 2^-14 to 57,344 in e5m2, which has two. So a tensor's scale only has to be about
 right. A layer norm's output, GELU's and weights have a size that is known beforehand and are
-multiplied by a constant, in e4m3; gradients, in e5m2, are scaled by the largest of them.
+multiplied by a constant, in e4m3; gradients, in e5m2, are scaled by the largest of a part of them.
 
 Source: Micikevicius et al. 2022, "FP8 formats for deep learning".
 
-Dimension key: `T` tokens of the batch, `H` hidden size, `F` features.
+Dimension key: `T` tokens of the batch, `H` hidden size, `N` heads, `F` features.
 """
 
 from __future__ import annotations
@@ -24,28 +22,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bertsmith.ops.attention import dropout_seed
+from bertsmith.ops.ragged import RaggedLayout
+from bertsmith.ops.triton_attention import packed_attention, packed_attention_8_bit_backward
 from bertsmith.ops.triton_gelu import bias_gelu_8_bit, bias_gelu_8_bit_backward
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 # Activations are exact to three bits from 0.004 to 112, weights from 0.001 to 28: published models
 # have weights of up to 8, and new ones a deviation of 0.02.
 ACTIVATION_SCALE, WEIGHT_SCALE = 4.0, 16.0
-# What the largest gradient that a layer gets becomes; there is room above for those inside it.
-LARGEST_GRADIENT = 256.0
+# What the largest gradient that a layer gets becomes, looked for in every so many-th token: there
+# is room above for one that is two hundred times as large, in the others or inside the layer.
+LARGEST_GRADIENT, TOKENS_LOOKED_AT = 256.0, 16
 
 
-def fp8_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer, 8-bit in the forward pass.
+def fp8_projected_attention(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    layout: RaggedLayout,
+    num_heads: int,
+    dropout_prob: float,
+) -> Tensor:
+    """As `projected_attention`, with the projection's products in 8 bits.
 
     Args:
         x: (T, H) bfloat16, a layer norm's output; T and H multiples of 16.
-        weight: (F, H) float32; F a multiple of 16.
-        bias: (F,) float32.
+        weight: (3 H, H) float32.
+        bias: (3 H,) float32.
+        layout: of the batch.
+        num_heads: N.
+        dropout_prob: of the attention probabilities, below 1.
 
     Returns:
-        (T, F) bfloat16.
+        (T, H) bfloat16.
     """
-    output: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    seed = dropout_seed(dropout_prob, x.device)
+    bounds, longest = layout.cu_seqlens, layout.max_seqlen
+    output: Tensor = _ProjectedAttention.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, bounds, seed, longest, num_heads, dropout_prob
+    )
     return output
 
 
@@ -68,19 +84,38 @@ def fp8_feed_forward(
     return output
 
 
-class _Linear(torch.autograd.Function):
+class _ProjectedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        small = _to_8_bit(x, ACTIVATION_SCALE, E4M3)
-        return _forward_product(small, weight, bias)
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        cu_seqlens: Tensor,
+        seed: Tensor | None,
+        max_seqlen: int,
+        num_heads: int,
+        dropout_prob: float,
+    ) -> Tensor:
+        qkv = _forward_product(_to_8_bit(x, ACTIVATION_SCALE, E4M3), weight, bias)
+        qkv = qkv.view(len(x), 3, num_heads, -1)
+        out, lse = packed_attention(qkv, cu_seqlens, seed, max_seqlen, dropout_prob)
+        ctx.save_for_backward(x, weight, qkv, out, lse, cu_seqlens, seed)
+        ctx.max_seqlen, ctx.dropout_prob = max_seqlen, dropout_prob
+        context: Tensor = out.flatten(1)
+        return context
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        grad = gradients[0]
-        grad_x = grad @ weight.to(grad.dtype)
-        return grad_x, (grad.t() @ x).float(), grad.sum(0, dtype=torch.float32)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *saved = ctx.saved_tensors
+        scale = _gradient_scale(gradients[0])
+        grad_out = gradients[0].view_as(saved[1])
+        grad_qkv, small, grad_bias = packed_attention_8_bit_backward(
+            grad_out, *saved, ctx.max_seqlen, ctx.dropout_prob, scale
+        )
+        grad_x = _backward_product(small.flatten(1), weight, scale)
+        grad_weight = (grad_qkv.flatten(1).t() @ x).float()
+        return grad_x, grad_weight, grad_bias.flatten(), None, None, None, None, None
 
 
 class _FeedForward(torch.autograd.Function):
@@ -118,7 +153,7 @@ def _to_8_bit(x: Tensor, scale: float | Tensor, dtype: torch.dtype) -> Tensor:
 
 def _gradient_scale(grad: Tensor) -> Tensor:
     """A number on the device."""
-    return LARGEST_GRADIENT / grad.abs().amax().float().clamp(min=1e-30)
+    return LARGEST_GRADIENT / grad[::TOKENS_LOOKED_AT].abs().amax().float().clamp(min=1e-30)
 
 
 def _forward_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

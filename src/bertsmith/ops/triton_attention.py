@@ -1,6 +1,7 @@
 """Attention over packed sequences in Triton, with one tensor for queries, keys and values.
 
-It reads them as the projection makes them and answers with their gradient as it wants it back.
+It reads them as the projection makes them and answers with their gradient as it wants it back, with
+that of the projection's bias, a sum over all tokens, and if asked to in 8 bits as well.
 
 FlashAttention's algorithm (Dao 2023, "FlashAttention-2", sections 2.3 and 3.1): scores exist block
 by block on the chip and are computed again in the backward pass. PyTorch's own kernel for packed
@@ -26,6 +27,7 @@ from torch import Tensor
 # (benchmarks/pretrain_notes.md).
 FORWARD = {"BLOCK_M": 64, "BLOCK_K": 64, "num_warps": 4, "num_stages": 3}
 BACKWARD_QUERY = {"BLOCK_M": 64, "BLOCK_K": 32, "num_warps": 4, "num_stages": 3}
+# Blocks of both are as long: a block of queries and one of keys share a row of sums.
 BACKWARD_KEY = {"BLOCK_M": 32, "BLOCK_K": 64, "num_warps": 4, "num_stages": 3}
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
@@ -138,10 +140,25 @@ def _query_block(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _store_gradient(  # type: ignore[no-untyped-def]
+    grad, grad_qkv, small, sums, factor, places, is_row, slot, offset, N: tl.constexpr,
+    D: tl.constexpr,
+):  # fmt: skip
+    """Write a block's gradient and its sum; `offset` is that of the head in a row of all."""
+    grad = tl.where(is_row, grad, 0.0)
+    tl.store(grad_qkv + offset + places, grad.to(grad_qkv.dtype.element_ty), mask=is_row)
+    if small is not None:  # e5m2
+        eighth = tl.clamp(grad * factor, -57344.0, 57344.0).to(small.dtype.element_ty)
+        tl.store(small + offset + places, eighth, mask=is_row)
+    sums_at = sums + slot.to(tl.int64) * (3 * N * D) + offset + tl.arange(0, D)
+    tl.store(sums_at, tl.sum(grad, 0))
+
+
+@triton.jit
 def _backward_query(  # type: ignore[no-untyped-def]
-    qkv, out, grad_out, lse, grad_qkv, deltas, cu_seqlens, seed, num_tokens, scale, threshold,
-    keep_scale, N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
-    DROPOUT: tl.constexpr,
+    qkv, out, grad_out, lse, grad_qkv, small, sums, deltas, cu_seqlens, seed, factor_at, num_tokens,
+    scale, threshold, keep_scale, N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_K: tl.constexpr, DROPOUT: tl.constexpr,
 ):  # fmt: skip
     """The gradient of one block of queries of one head, and `deltas`, which the keys' needs."""
     head, sequence = tl.program_id(1), tl.program_id(2)
@@ -186,15 +203,38 @@ def _backward_query(  # type: ignore[no-untyped-def]
             grad_query, query, row_grad, row_lse, delta, key, value, whole, length, log2_scale,
             keys, columns, threshold, keep_scale, True, DROPOUT,
         )  # fmt: skip
-    grad_base = grad_qkv + start.to(tl.int64) * (3 * N * D) + head * D
-    tl.store(grad_base + query_at, (grad_query * scale).to(qkv.dtype.element_ty), mask=is_row)
+    places = start.to(tl.int64) * (3 * N * D) + query_at
+    factor = tl.load(factor_at) if small is not None else 1.0
+    slot = start // BLOCK_M + sequence + tl.program_id(0)
+    _store_gradient(
+        grad_query * scale, grad_qkv, small, sums, factor, places, is_row, slot, head * D, N, D
+    )
+
+
+@triton.jit
+def _key_block(  # type: ignore[no-untyped-def]
+    grad_key, grad_value, key, value, query, grad_out, row_lse, delta, scale, keys, columns,
+    threshold, keep_scale, DROPOUT: tl.constexpr,
+):  # fmt: skip
+    """What one block of queries adds to the gradients of keys, but for `scale`, and of values."""
+    scores = tl.dot(key, tl.trans(query)) * scale  # (K, M)
+    probs = tl.exp2(scores - row_lse[None, :])
+    grad_probs = tl.dot(value, tl.trans(grad_out))  # (K, M)
+    kept = probs
+    if DROPOUT:
+        keep = _keeps(keys[None, :], columns[:, None], threshold)
+        kept = tl.where(keep, probs * keep_scale, 0.0)
+        grad_probs = tl.where(keep, grad_probs * keep_scale, 0.0)
+    grad_value = tl.dot(kept.to(grad_out.dtype), grad_out, grad_value)
+    grad_scores = probs * (grad_probs - delta[None, :])
+    return tl.dot(grad_scores.to(query.dtype), query, grad_key), grad_value
 
 
 @triton.jit
 def _backward_key(  # type: ignore[no-untyped-def]
-    qkv, grad_out, lse, grad_qkv, deltas, cu_seqlens, seed, num_tokens, scale, threshold,
-    keep_scale, N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
-    DROPOUT: tl.constexpr,
+    qkv, grad_out, lse, grad_qkv, small, sums, deltas, cu_seqlens, seed, factor_at, num_tokens,
+    scale, threshold, keep_scale, N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_K: tl.constexpr, DROPOUT: tl.constexpr,
 ):  # fmt: skip
     """The gradients of one block of keys and of its values, of one head."""
     head, sequence = tl.program_id(1), tl.program_id(2)
@@ -216,30 +256,45 @@ def _backward_key(  # type: ignore[no-untyped-def]
     grad_at = grad_base + rows[:, None] * (N * D) + dims[None, :]
     row_at = head.to(tl.int64) * num_tokens + start
     log2_scale = scale * _LOG2_E
+    keys = rows.to(tl.uint32)
     grad_key = tl.zeros([BLOCK_K, D], tl.float32)
     grad_value = tl.zeros([BLOCK_K, D], tl.float32)
-    for first in range(0, length, BLOCK_M):
-        is_row = first + rows < length
-        query = tl.load(query_at + first * (3 * N * D), mask=is_row[:, None], other=0.0)
-        row_grad = tl.load(grad_at + first * (N * D), mask=is_row[:, None], other=0.0)
-        # Of a row that is none, every probability is 2 to the minus infinity.
-        row_lse = tl.load(lse + row_at + first + rows, mask=is_row, other=float("inf"))
-        delta = tl.load(deltas + row_at + first + rows, mask=is_row, other=0.0)
-        scores = tl.dot(key, tl.trans(query)) * log2_scale  # (K, M)
-        probs = tl.exp2(scores - row_lse[None, :])
-        grad_probs = tl.dot(value, tl.trans(row_grad))  # (K, M)
-        kept = probs
+    whole = length // BLOCK_M * BLOCK_M
+    for first in range(0, whole, BLOCK_M):
+        query = tl.load(query_at + first * (3 * N * D))
+        row_grad = tl.load(grad_at + first * (N * D))
+        row_lse = tl.load(lse + row_at + first + rows)
+        delta = tl.load(deltas + row_at + first + rows)
         if DROPOUT:
             keys = _row_keys(seed, start + first + rows, head, num_tokens)
-            keep = _keeps(keys[None, :], columns[:, None], threshold)
-            kept = tl.where(keep, probs * keep_scale, 0.0)
-            grad_probs = tl.where(keep, grad_probs * keep_scale, 0.0)
-        grad_value = tl.dot(kept.to(row_grad.dtype), row_grad, grad_value)
-        grad_scores = probs * (grad_probs - delta[None, :])
-        grad_key = tl.dot(grad_scores.to(query.dtype), query, grad_key)
-    grad_key_at = grad_qkv + start.to(tl.int64) * (3 * N * D) + head * D + N * D + key_at
-    tl.store(grad_key_at, (grad_key * scale).to(qkv.dtype.element_ty), mask=is_column)
-    tl.store(grad_key_at + N * D, grad_value.to(qkv.dtype.element_ty), mask=is_column)
+        grad_key, grad_value = _key_block(
+            grad_key, grad_value, key, value, query, row_grad, row_lse, delta, log2_scale, keys,
+            columns, threshold, keep_scale, DROPOUT,
+        )  # fmt: skip
+    if whole < length:
+        is_row = whole + rows < length
+        query = tl.load(query_at + whole * (3 * N * D), mask=is_row[:, None], other=0.0)
+        row_grad = tl.load(grad_at + whole * (N * D), mask=is_row[:, None], other=0.0)
+        # Of a row that is none, every probability is 2 to the minus infinity.
+        row_lse = tl.load(lse + row_at + whole + rows, mask=is_row, other=float("inf"))
+        delta = tl.load(deltas + row_at + whole + rows, mask=is_row, other=0.0)
+        if DROPOUT:
+            keys = _row_keys(seed, start + whole + rows, head, num_tokens)
+        grad_key, grad_value = _key_block(
+            grad_key, grad_value, key, value, query, row_grad, row_lse, delta, log2_scale, keys,
+            columns, threshold, keep_scale, DROPOUT,
+        )  # fmt: skip
+    places = start.to(tl.int64) * (3 * N * D) + key_at
+    factor = tl.load(factor_at) if small is not None else 1.0
+    slot = start // BLOCK_K + sequence + tl.program_id(0)
+    _store_gradient(
+        grad_key * scale, grad_qkv, small, sums, factor, places, is_column, slot, N * D + head * D,
+        N, D,
+    )  # fmt: skip
+    _store_gradient(
+        grad_value, grad_qkv, small, sums, factor, places, is_column, slot, 2 * N * D + head * D,
+        N, D,
+    )  # fmt: skip
 
 
 def _dropout_numbers(dropout_prob: float) -> tuple[int, float]:
@@ -287,6 +342,42 @@ def _(
     )
 
 
+def _launch_backward(
+    grad_out: Tensor,
+    saved: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None],
+    max_seqlen: int,
+    dropout_prob: float,
+    small: Tensor | None,
+    factor: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    qkv, out, lse, cu_seqlens, seed = saved
+    num_tokens, _, num_heads, head_size = qkv.shape
+    grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
+    grad_qkv = torch.empty_like(qkv)
+    deltas = torch.empty_like(lse)
+    num_sequences = len(cu_seqlens) - 1
+    # One row for each block of a sequence: block i of sequence b, which starts at s, has row
+    # s // BLOCK + b + i, and rows between them stay 0.
+    block = BACKWARD_QUERY["BLOCK_M"]
+    sums = lse.new_zeros(num_tokens // block + num_sequences, *qkv.shape[1:])
+    threshold, keep_scale = _dropout_numbers(dropout_prob)
+    made = (grad_qkv, small, sums, deltas)
+    numbers = (
+        cu_seqlens,
+        seed,
+        factor,
+        num_tokens,
+        1 / math.sqrt(head_size),
+        threshold,
+        keep_scale,
+    )
+    sizes = {"N": num_heads, "D": head_size, "DROPOUT": seed is not None}
+    grid = (triton.cdiv(max_seqlen, block), num_heads, num_sequences)
+    _backward_query[grid](qkv, out, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_QUERY)
+    _backward_key[grid](qkv, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_KEY)
+    return grad_qkv, sums.sum(0)
+
+
 @torch.library.custom_op("bertsmith::packed_attention_backward", mutates_args=())
 def packed_attention_backward(
     grad_out: Tensor,
@@ -297,23 +388,13 @@ def packed_attention_backward(
     seed: Tensor | None,
     max_seqlen: int,
     dropout_prob: float,
-) -> Tensor:
-    """The gradient of `packed_attention`: (T, N, D) → (T, 3, N, D)."""
-    num_tokens, _, num_heads, head_size = qkv.shape
-    grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
-    grad_qkv = torch.empty_like(qkv)
-    deltas = torch.empty_like(lse)
-    threshold, keep_scale = _dropout_numbers(dropout_prob)
-    numbers = (cu_seqlens, seed, num_tokens, 1 / math.sqrt(head_size), threshold, keep_scale)
-    sizes = {"N": num_heads, "D": head_size, "DROPOUT": seed is not None}
-    num_sequences = len(cu_seqlens) - 1
-    grid = (triton.cdiv(max_seqlen, BACKWARD_QUERY["BLOCK_M"]), num_heads, num_sequences)
-    _backward_query[grid](
-        qkv, out, grad_out, lse, grad_qkv, deltas, *numbers, **sizes, **BACKWARD_QUERY
-    )
-    grid = (triton.cdiv(max_seqlen, BACKWARD_KEY["BLOCK_K"]), num_heads, num_sequences)
-    _backward_key[grid](qkv, grad_out, lse, grad_qkv, deltas, *numbers, **sizes, **BACKWARD_KEY)
-    return grad_qkv
+) -> tuple[Tensor, Tensor]:
+    """The gradient of `packed_attention`: (T, N, D) → (T, 3, N, D), and its sum over the tokens.
+
+    That is (3, N, D) float32, added up before anything is rounded.
+    """
+    saved = (qkv, out, lse, cu_seqlens, seed)
+    return _launch_backward(grad_out, saved, max_seqlen, dropout_prob, None, None)
 
 
 @packed_attention_backward.register_fake
@@ -326,8 +407,43 @@ def _(
     seed: Tensor | None,
     max_seqlen: int,
     dropout_prob: float,
-) -> Tensor:
-    return torch.empty_like(qkv)
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(qkv), lse.new_empty(qkv.shape[1:])
+
+
+@torch.library.custom_op("bertsmith::packed_attention_8_bit_backward", mutates_args=())
+def packed_attention_8_bit_backward(
+    grad_out: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    cu_seqlens: Tensor,
+    seed: Tensor | None,
+    max_seqlen: int,
+    dropout_prob: float,
+    factor: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, and between the two the gradient times `factor`, on the device, in e5m2."""
+    small = torch.empty_like(qkv, dtype=torch.float8_e5m2)
+    saved = (qkv, out, lse, cu_seqlens, seed)
+    grad_qkv, sums = _launch_backward(grad_out, saved, max_seqlen, dropout_prob, small, factor)
+    return grad_qkv, small, sums
+
+
+@packed_attention_8_bit_backward.register_fake
+def _(
+    grad_out: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    cu_seqlens: Tensor,
+    seed: Tensor | None,
+    max_seqlen: int,
+    dropout_prob: float,
+    factor: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    small = torch.empty_like(qkv, dtype=torch.float8_e5m2)
+    return torch.empty_like(qkv), small, lse.new_empty(qkv.shape[1:])
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -337,8 +453,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(qkv, out, lse, cu_seqlens, seed)
 
 
-def _backward(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    grad_qkv = packed_attention_backward(
+def _backward(ctx: Any, grad_out: Tensor, _lse: Tensor) -> tuple[Tensor | None, ...]:
+    grad_qkv, _ = packed_attention_backward(
         grad_out, *ctx.saved_tensors, ctx.max_seqlen, ctx.dropout_prob
     )
     return grad_qkv, None, None, None, None

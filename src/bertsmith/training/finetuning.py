@@ -36,6 +36,7 @@ from bertsmith.training.report.writing import write_run_report
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.seeds import SeedRun, SeedsOutcome, run_seeds, run_with_restarts
 from bertsmith.training.setting_warnings import setting_warnings
+from bertsmith.training.stages import Stage
 from bertsmith.training.trainer import HeldOut, Outcome
 from bertsmith.training.transfer import set_up_encoder
 
@@ -264,7 +265,7 @@ def _finetune(
         recipe,
         prepared.model,
         prepared.tokenizer,
-        prepared.source,
+        [Stage(prepared.source)],
         held_out,
         preparation.steps,
         finish=finish,

@@ -4,18 +4,21 @@ Those are the projections to queries, keys and values and both products of the f
 networks, four fifths of the encoder's arithmetic. Weights stay in float32, all other products
 in bfloat16, and so does everything in evaluation.
 
-Dimension key: `T` tokens of the batch, `H` hidden size, `F` features.
+Dimension key: `T` tokens of the batch, `H` hidden size.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertsmith.errors import ConfigError
+from bertsmith.model.attention import SelfAttention
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import EncoderLayer
 from bertsmith.model.feed_forward import FeedForward
+from bertsmith.ops.projected_attention import has_kernels
+from bertsmith.ops.ragged import RaggedLayout
 
 # Both factors of an 8-bit product have to be multiples of this along every dimension.
 MULTIPLE = 16
@@ -23,16 +26,20 @@ MULTIPLE = 16
 CAPABILITY = (8, 9)
 
 
-class FP8Linear(nn.Linear):
-    """A linear layer that multiplies 8-bit numbers in training."""
+class FP8SelfAttention(SelfAttention):
+    """Self-attention whose projection multiplies 8-bit numbers in training.
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Linear gives it
-        """(T, H) → (T, F)."""
-        if not self.training:
-            return super().forward(input)
-        from bertsmith.ops.fp8 import fp8_linear
+    Where there is no kernel of ours for its heads it stays as it is.
+    """
 
-        return fp8_linear(input.bfloat16(), self.weight, self.bias)
+    def attend(self, hidden_states: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
+        """(T, H) → (T, H)."""
+        if not self.training or not has_kernels(self.attention, hidden_states, self.head_size):
+            return super().attend(hidden_states, layout, dropout_prob)
+        from bertsmith.ops.fp8 import fp8_projected_attention
+
+        x, weight, bias = hidden_states.bfloat16(), self.qkv.weight, self.qkv.bias
+        return fp8_projected_attention(x, weight, bias, layout, self.num_heads, dropout_prob)
 
 
 class FP8FeedForward(FeedForward):
@@ -76,5 +83,5 @@ def use_fp8(bert: Bert, device: torch.device) -> None:
     for layer in bert.encoder.layers:
         assert isinstance(layer, EncoderLayer)  # noqa: S101 - says the type
         # Another class around the same parameters, so that whoever holds them notices nothing.
-        layer.attention.qkv.__class__ = FP8Linear
+        layer.attention.__class__ = FP8SelfAttention
         layer.feed_forward.__class__ = FP8FeedForward

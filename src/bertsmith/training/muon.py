@@ -7,7 +7,7 @@ stacked and worked on in one go, and a fused projection counts as the matrices i
 Sources: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks";
 Liu et al. 2025, "Muon is scalable for LLM training", for the factor of the learning rate.
 
-Dimension key: `K` matrices of one shape, `R` rows and `C` columns with R <= C.
+Dimension key: `K` matrices of one shape, `A` rows, `B` columns, `R` the smaller of both.
 """
 
 from __future__ import annotations
@@ -99,36 +99,32 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
     """Give each matrix's nearest (semi-)orthogonal one, up to the error that `QUINTIC` leaves.
 
-    Matrices of one shape, lying and standing ones too, go through together. The arithmetic is in
+    Matrices of one shape go through together. The arithmetic is in
     bfloat16 where that is fast: the iteration corrects what its own rounding does.
 
     Returns:
         in the order given, each with its shape and type.
     """
-    shapes: dict[tuple[Any, ...], list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for index, matrix in enumerate(matrices):
-        shape = (min(matrix.shape), max(matrix.shape), matrix.device)
-        shapes.setdefault(shape, []).append(index)
+        groups.setdefault((matrix.shape, matrix.device, matrix.dtype), []).append(index)
     results: list[Tensor] = list(matrices)
-    for (_, _, device), indices in shapes.items():
-        dtype = torch.bfloat16 if has_fast_bfloat16(device.type) else torch.float32
-        lying = [_lying(matrices[index].to(dtype)) for index in indices]
-        for index, result in zip(indices, _newton_schulz(torch.stack(lying)), strict=True):
-            stands = len(matrices[index]) > matrices[index].shape[1]
-            results[index] = (result.mT if stands else result).to(matrices[index].dtype)
+    for (_, device, dtype), indices in groups.items():
+        fast = torch.bfloat16 if has_fast_bfloat16(device.type) else torch.float32
+        stacked = torch.stack([matrices[index] for index in indices]).to(fast)
+        for index, result in zip(indices, _newton_schulz(stacked).to(dtype), strict=True):
+            results[index] = result
     return results
 
 
-def _lying(matrix: Tensor) -> Tensor:
-    return matrix.mT if len(matrix) > matrix.shape[1] else matrix
-
-
 def _newton_schulz(x: Tensor) -> Tensor:
-    """(K, R, C) → (K, R, C) with singular values near 1."""
+    """(K, A, B) → (K, A, B) with singular values near 1."""
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # so that none is above 1
+    stands = x.shape[1] > x.shape[2]
     a, b, c = QUINTIC
     for _ in range(NUM_ITERATIONS):
-        gram = x @ x.mT  # (K, R, R)
+        gram = x.mT @ x if stands else x @ x.mT  # (K, R, R)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.baddbmm(x, polynomial, x, beta=a)
+        factors = (x, polynomial) if stands else (polynomial, x)
+        x = torch.baddbmm(x, *factors, beta=a)
     return x

@@ -26,6 +26,7 @@ from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import set_up_torch
 from bertsmith.training.schedule import ScheduleSettings
+from bertsmith.training.stages import Stage
 from bertsmith.training.trainer import HeldOut, Outcome, Trainer
 
 MAX_EXAMPLES = 16
@@ -158,11 +159,14 @@ def _train(
         return {"loss": evaluate_records(model, records, device, precision=precision).loss}
 
     examples = [example for record in records for example in record.examples]
+    batches = ExampleBatches(
+        examples, task.collate, batch_size=len(examples), seed=0, shuffle=False
+    )
     with _Bar() as bar:
         return Trainer(
             prepared.model,
             prepared.tokenizer,
-            ExampleBatches(examples, task.collate, batch_size=len(examples), seed=0, shuffle=False),
+            [Stage(batches)],
             held_out=HeldOut(
                 measure,
                 "loss",

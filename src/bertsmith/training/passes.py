@@ -35,7 +35,8 @@ class Passes:
         self.model = model
         self.device = device
         self.precision = precision
-        self.accumulation_steps = settings.accumulation_steps
+        self.microbatches = settings.accumulation_steps
+        """Of the step, whose mean the gradients are."""
         model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
         self._forward: Callable[..., Results] = (
             torch.compile(_logits_and_losses) if settings.compile else _logits_and_losses
@@ -45,7 +46,7 @@ class Passes:
         """Logits and losses of a batch on the device; the losses' share of a step is added."""
         with precision_context(self.device, self.precision):
             logits, losses = self._forward(self.model, batch, targets)
-        loss = torch.stack(list(losses.values())).sum() / self.accumulation_steps
+        loss = torch.stack(list(losses.values())).sum() / self.microbatches
         loss.backward()  # type: ignore[no-untyped-call]
         return logits, losses
 
@@ -90,12 +91,24 @@ class StepPasses:
         """
         return self._graphed is not None
 
-    def __call__(self, loaded: LoadedBatch) -> tuple[Results, Targets]:
-        """Logits, losses, and the targets on the device."""
+    def __call__(self, loaded: LoadedBatch, microbatches: int) -> tuple[Results, Targets]:
+        """Logits, losses, and the targets on the device.
+
+        Args:
+            loaded: a microbatch.
+            microbatches: how many there are in the step; in CUDA graphs always as many.
+        """
+        self._passes.microbatches = microbatches
         if self._graphed is not None:
             return self._graphed(loaded.batch, loaded.targets)
-        batch = loaded.batch.to(self.device, non_blocking=True)
-        targets = {k: v.to(self.device, non_blocking=True) for k, v in loaded.targets.items()}
+        batch, targets = loaded.batch, loaded.targets
+        if self.device.type == "cuda":
+            # A GPU copies from pinned memory by itself; from other memory the copy, and with it
+            # this thread, waits until all that the GPU has been given before is done.
+            batch = batch.pin_memory()
+            targets = {name: values.pin_memory() for name, values in targets.items()}
+        batch = batch.to(self.device, non_blocking=True)
+        targets = {k: v.to(self.device, non_blocking=True) for k, v in targets.items()}
         return self._passes(batch, targets), targets
 
 

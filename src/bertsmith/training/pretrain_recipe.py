@@ -29,11 +29,17 @@ class PretrainData(Settings):
     eval_tokens: Count = 262144
     """How much of it to measure on, each time the same."""
     max_seqlen: Count = 128
+    short_seqlen: Count | None = None
+    """Longest sequence in the first part of the run, where that is to be shorter, as published:
+    128 before 512,"""
+    short_proportion: Fraction = 0.9
+    """for this part of the run, by steps or by time as the run's own length."""
     single_segment_prob: Fraction = 0.0
     """Part of the sentence pairs that become single segments; the published data has none, and a
     model that has seen pairs alone is lost on a single text."""
     masked_prob: Fraction = 0.15
-    """Part of the wordpieces that are to be predicted,"""
+    """Part of the wordpieces that are to be predicted (of held-out text 0.15, so that runs with
+    another part compare),"""
     mask_token_prob: Probability = 0.8
     """part of those that are shown as [MASK],"""
     random_token_prob: Probability = 0.1
@@ -44,6 +50,11 @@ class PretrainData(Settings):
     def __post_init__(self) -> None:
         """Check that something is hidden, and that the two ways leave room for each other."""
         super().__post_init__()
+        if self.short_seqlen is not None and self.short_seqlen >= self.max_seqlen:
+            raise ConfigError(
+                f"short_seqlen ({self.short_seqlen}) must be below max_seqlen ({self.max_seqlen}), "
+                "which comes after it; lower it or remove it"
+            )
         if self.masked_prob == 0:
             raise ConfigError("masked_prob (0.0) must be above 0; without it nothing is learned")
         if self.mask_token_prob + self.random_token_prob > 1:
@@ -59,6 +70,12 @@ class PretrainTraining(TrainSettings):
 
     batch_tokens: Count = 16384
     """Most tokens in a microbatch."""
+    rampup_accumulation_steps: Count | None = None
+    """Microbatches of the first steps, where the batch is to grow: they are doubled at equal
+    distances until they are `accumulation_steps`,"""
+    rampup_proportion: Fraction = 0.3
+    """when this part of the run is over. Small batches learn more from a token while the loss falls
+    fast (McCandlish et al. 2018, "An empirical model of large-batch training")."""
 
     def __post_init__(self) -> None:
         """Check that the run has a length, and batches that can be multiplied."""
@@ -69,6 +86,25 @@ class PretrainTraining(TrainSettings):
             )
         if self.steps is None and self.budget_minutes is None:
             raise ConfigError("steps is not set and budget_minutes neither; the run needs a length")
+        first, last = self.rampup_accumulation_steps, self.accumulation_steps
+        if first is not None and first * 2 ** _doublings(first, last) != last:
+            raise ConfigError(
+                f"rampup_accumulation_steps ({first}) must be accumulation_steps ({last}) halved "
+                "once or several times"
+            )
+
+    def microbatches(self, progress: float) -> int:
+        """Microbatches of a step when this part of the run, from 0 to 1, is over."""
+        first, last = self.rampup_accumulation_steps, self.accumulation_steps
+        if first is None or progress >= self.rampup_proportion:
+            return last
+        done = int(_doublings(first, last) * progress / self.rampup_proportion)
+        return first << done
+
+
+def _doublings(first: int, last: int) -> int:
+    """How often `first` can be doubled until it is above `last`, less one; 0 where it is."""
+    return max(0, (last // first).bit_length() - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,14 @@ from bertsmith.training.evaluation import evaluate
 from bertsmith.training.fp8_layers import use_fp8
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
+from bertsmith.training.stages import Stage
 from bertsmith.training.stall import Standing, stall_warning
 from bertsmith.training.trainer import Evaluated, HeldOut, Outcome
 
-# Held-out pairs and masks are drawn with this seed whatever the run's, so that runs compare.
+# Held-out pairs and masks are drawn with this seed and at this rate, the published one, whatever
+# the run's, so that runs compare.
 HELD_OUT_SEED = 0
+HELD_OUT_MASKED_PROB = 0.15
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def _pretrain(
 ) -> Pretrained:
     data, settings = recipe.data, recipe.train
     batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
-    source = batches_of(corpus, settings.seed, start.group)
+    stages = _stages(recipe, start, partial(batches_of, corpus, settings.seed, start.group))
     model, tokenizer = _build_model(recipe, corpus, tokenizer)
     if settings.precision == "fp8":
         use_fp8(model.bert, start.device)
@@ -87,7 +91,9 @@ def _pretrain(
     held_out = None
     if held_out_corpus is not None:
         # All of it in every process: that takes no longer than to wait for the first one.
-        held_out_source = batches_of(held_out_corpus, HELD_OUT_SEED, Group())
+        held_out_source = batches_of(
+            held_out_corpus, HELD_OUT_SEED, Group(), masked_prob=HELD_OUT_MASKED_PROB
+        )
         count = -(-data.eval_tokens // settings.batch_tokens)
 
         def measure(model: BertForTasks, device: torch.device, precision: str) -> dict[str, float]:
@@ -95,7 +101,7 @@ def _pretrain(
             return evaluate(model, batches, device, precision=precision)
 
         held_out = HeldOut(measure, "loss", higher_is_better=False, remark=remark)
-    outcome = train(start, recipe, model, tokenizer, source, held_out, settings.steps)
+    outcome = train(start, recipe, model, tokenizer, stages, held_out, settings.steps)
     if start.group.is_first:
         draw_curves(
             settings.output / "metrics.jsonl",
@@ -137,29 +143,53 @@ def unigram_entropy(train_counts: npt.NDArray[np.int64], counts: npt.NDArray[np.
     return float(-(counts / counts.sum()) @ np.log(smoothed / smoothed.sum()))
 
 
-def _batches_of(
-    recipe: PretrainRecipe, ids: WordpieceIds
-) -> Callable[[TokenizedCorpus, int, Group], PretrainingBatches]:
+def _stages(
+    recipe: PretrainRecipe, start: Start, batches_of: Callable[..., PretrainingBatches]
+) -> list[Stage]:
+    """The sources of a run in turn.
+
+    Compiled for a GPU, where sequences of length 0 cost next to nothing, all have the same shapes:
+    to compile a model again would take as long as hundreds of steps.
+    """
+    data, settings = recipe.data, recipe.train
+    if data.short_seqlen is None:
+        return [Stage(batches_of())]
+    if settings.compile and start.device.type == "cuda" and settings.precision != "fp32":
+        short = batches_of(example_seqlen=data.short_seqlen)
+        long = batches_of(min_sequences=short.max_sequences)
+    else:
+        short, long = batches_of(max_seqlen=data.short_seqlen), batches_of()
+    return [Stage(short, data.short_proportion), Stage(long)]
+
+
+def _batches_of(recipe: PretrainRecipe, ids: WordpieceIds) -> Callable[..., PretrainingBatches]:
     data = recipe.data
     is_paired = "next_sentence" in recipe.tasks
 
-    def batches_of(corpus: TokenizedCorpus, seed: int, group: Group) -> PretrainingBatches:
+    def batches_of(
+        corpus: TokenizedCorpus,
+        seed: int,
+        group: Group,
+        *,
+        masked_prob: float = data.masked_prob,
+        **shape: int,
+    ) -> PretrainingBatches:
         return PretrainingBatches(
             corpus,
             ids,
-            max_seqlen=data.max_seqlen,
             budget_tokens=recipe.train.batch_tokens,
             seed=seed,
             objective="sentence_pairs" if is_paired else "full_segments",
             single_segment_prob=data.single_segment_prob if is_paired else 0.0,
             masking=Masking(
-                masked_prob=data.masked_prob,
+                masked_prob=masked_prob,
                 mask_token_prob=data.mask_token_prob,
                 random_token_prob=data.random_token_prob,
                 whole_word=data.whole_word,
             ),
             rank=group.rank,
             world_size=group.size,
+            **{"max_seqlen": data.max_seqlen} | shape,
         )
 
     return batches_of

@@ -112,6 +112,10 @@ class TrainSettings(Settings):
     """Evaluations in a row without a better held-out figure that end the run; the best model is
     kept with it and without."""
 
+    def microbatches(self, progress: float) -> int:  # noqa: ARG002 - for those that change
+        """Microbatches of a step when this part of the run, from 0 to 1, is over."""
+        return self.accumulation_steps
+
     def __post_init__(self) -> None:
         """Check that the run has one length."""
         super().__post_init__()

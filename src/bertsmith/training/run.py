@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from bertsmith.training.parallelize import choose_device
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import progress
-from bertsmith.training.trainer import BatchSource, HeldOut, Outcome, Trainer
+from bertsmith.training.stages import Stage
+from bertsmith.training.trainer import HeldOut, Outcome, Trainer
 
 # What a resumed run may not change, since it would be another run.
 _FIXED = (
@@ -46,6 +47,8 @@ _FIXED = (
     "train.batch_tokens",
     "train.batch_size",
     "train.accumulation_steps",
+    "train.rampup_accumulation_steps",
+    "train.rampup_proportion",
 )
 
 
@@ -109,6 +112,7 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Itera
     device = set_up_torch(recipe.train)
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(joined(device))
+        group.share_of(recipe.train.microbatches(0.0))
         group.share_of(recipe.train.accumulation_steps)
         group.wait_for_all()
         lock = None
@@ -182,7 +186,7 @@ def train(
     recipe: PretrainRecipe | FinetuneRecipe,
     model: BertForTasks,
     tokenizer: Tokenizer,
-    source: BatchSource,
+    stages: Sequence[Stage],
     held_out: HeldOut | None,
     steps: int | None,
     *,
@@ -223,7 +227,7 @@ def train(
         trainer = Trainer(
             model.to(start.device),
             tokenizer,
-            source,
+            stages,
             held_out=held_out,
             settings=settings,
             steps=steps,

@@ -12,9 +12,9 @@ import copy
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
 from bertsmith.training.signals import StopSignals
 from bertsmith.training.speed import Speed
+from bertsmith.training.stages import Stage, batches_in_turn
 
 # How often a run evaluates and writes a checkpoint where the recipe does not say, and how long it
 # has to be between two checkpoints: to write one may take as long as a hundred steps.
@@ -43,13 +44,6 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 class DivergedError(DataError):
     """Training has left the finite numbers."""
-
-
-class BatchSource(Protocol):
-    """Endless batches that can go on from any position."""
-
-    def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
-        """Give the batches from a position on."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ class Trainer:
     Args:
         model: on the device where it is to train.
         tokenizer: saved with every checkpoint.
-        source: what to train on.
+        stages: what to train on, one after another.
         held_out: what to measure on, if anything.
         settings: the `[train]` section.
         steps: the run's length in steps; None when it is `settings.budget_minutes`.
@@ -130,7 +124,7 @@ class Trainer:
         self,
         model: BertForTasks,
         tokenizer: Tokenizer,
-        source: BatchSource,
+        stages: Sequence[Stage],
         *,
         held_out: HeldOut | None,
         settings: TrainSettings,
@@ -147,7 +141,7 @@ class Trainer:
         self.model = model
         self.group = group or Group()
         self.tokenizer = tokenizer
-        self.source = source
+        self.stages = stages
         self.held_out = held_out
         self.settings = settings
         self.steps = steps
@@ -162,7 +156,6 @@ class Trainer:
         self.device = self.parameters[0].device
         self.precision = choose_precision(settings.precision, self.device)
         self.state = TrainingState(recipe=recipe)
-        self._microbatches = self.group.share_of(settings.accumulation_steps)
         self._vary_generators()
         self._training_figures: dict[str, float] = {}
         self._rate_factor = 0.0
@@ -203,7 +196,8 @@ class Trainer:
         self._speed.restart()
         self._started_at = self._saved_at - self.state.elapsed_seconds
         position = Position(**self.state.position) if self.state.position else None
-        with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
+        in_turn = batches_in_turn(self.stages, position, self._progress)
+        with StopSignals() as signals, contextlib.closing(in_turn) as batches:
             self.model.train()
             stopped_by: signal.Signals | None = None
             while self._progress() < 1 and not self._is_over:
@@ -236,12 +230,13 @@ class Trainer:
         is_logged = step in (1, self.steps) or step % self.log_every_steps == 0
         tokens = 0
         sums: dict[str, Tensor] = {}
-        for _ in range(self._microbatches):
+        microbatches = self.settings.microbatches(self._progress())
+        for _ in range(self.group.share_of(microbatches)):
             loaded = self._speed.next_of(batches)
-            (logits, losses), targets = self.passes(loaded)
+            (logits, losses), targets = self.passes(loaded, microbatches)
             tokens += loaded.batch.num_tokens * self.group.size
             for name, value in losses.items():
-                share = value.detach() / self.settings.accumulation_steps
+                share = value.detach() / microbatches
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
         self.group.add_up([*gradients_of(self.parameters), *sums.values()])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
