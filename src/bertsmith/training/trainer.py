@@ -8,8 +8,8 @@ never interrupted, to the bit (on one device, with as many threads).
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
+import functools
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -21,10 +21,16 @@ from torch import Tensor
 
 from bertsmith.data.loader import LoadedBatch, Position
 from bertsmith.errors import DataError
-from bertsmith.export.model_folder import load_weights
+from bertsmith.export.model_folder import ModelContents, load_weights, take_weights
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.background import Background
+from bertsmith.training.checkpoint import (
+    Checkpoints,
+    TrainingState,
+    copied_contents,
+    take_snapshot,
+)
 from bertsmith.training.distributed import Group, gradients_of
 from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
@@ -169,7 +175,9 @@ class Trainer:
         self._losses_since_evaluation = torch.zeros(2, device=self.device)  # their sum, how many
         self._problem: str | None = None
         self._is_over = False
-        self._best: BertForTasks | None = None  # on the CPU; None: there is none, or on the disk
+        self._best: ModelContents | None = None  # None: there is none, or on the disk
+        self._saved_step: int | None = None
+        self._writer = Background()
         self._started_at = self._saved_at = time.monotonic()
         self._speed = Speed(model)
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
@@ -185,6 +193,7 @@ class Trainer:
         assert self.checkpoints is not None  # noqa: S101 - where else would the state be from
         self.checkpoints.restore(state.step, self.model, self.optimizers)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
+        self._saved_step = state.step
         self._vary_generators()
 
     def _vary_generators(self) -> None:
@@ -196,9 +205,18 @@ class Trainer:
     def fit(self) -> Outcome:
         """Train to the end of the run, or until a signal asks to stop.
 
+        When this returns or raises, nothing is being written any more.
+
         Raises:
             DivergedError: when the loss or its gradient is no longer a finite number.
+            DataError: a checkpoint could not be written; said when the next one is due.
         """
+        try:
+            return self._fit()
+        finally:
+            self._writer.join()
+
+    def _fit(self) -> Outcome:
         self._saved_at = time.monotonic()
         self._speed.restart()
         self._started_at = self._saved_at - self.state.elapsed_seconds
@@ -219,6 +237,9 @@ class Trainer:
                 if self._is_checkpoint_due(before, after):
                     self._save()
             self._save(is_over=stopped_by is None)
+            self._writer.wait()
+            # A process that ends early may make torchrun end the one that still writes.
+            self.group.wait_for_all()
         return Outcome(
             self.state,
             self.state.best_figures,
@@ -312,6 +333,7 @@ class Trainer:
             )
 
     def _last_good_checkpoint(self) -> str:
+        self._writer.join()
         steps = self.checkpoints.steps() if self.checkpoints is not None else []
         if self.checkpoints is None or not steps:
             return "no checkpoint was written before it"
@@ -392,10 +414,8 @@ class Trainer:
         self._check_weights()
         if self.checkpoints is None or not self.group.is_first:
             return
-        if self._best is None:
-            self._best = copy.deepcopy(self.model).to("cpu")
-        else:
-            self._best.load_state_dict(self.model.state_dict())
+        # A new copy each time: the one before may be on its way to the disk.
+        self._best = copied_contents(self.model)
 
     def restore_best(self) -> None:
         """Make the model the best one; without held-out data it stays the last."""
@@ -405,18 +425,24 @@ class Trainer:
         if not self.group.is_first:  # that one leaves the model
             return
         if self._best is not None:
-            self.model.load_state_dict(self._best.state_dict())
+            take_weights(self.model, self._best)
         else:
             load_weights(self.model, self.checkpoints.path_of_best(best_step))
 
     def _save(self, *, is_over: bool = False) -> None:
+        """Begin to write a checkpoint; what is wrong with the one before is raised."""
         if self.state.step == 0:
             return
         self._check_finite()
         self._check_weights()
         if self.checkpoints is None or (is_over and self.settings.keep_checkpoints == 0):
             return
-        if not self.group.is_first:
+        if not self.group.is_first or self.state.step == self._saved_step:
             return
-        self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers, self._best)
+        self._writer.wait()  # before the copy, so that there is one at a time
+        snapshot = take_snapshot(
+            self.state, self.model, self.tokenizer, self.optimizers, self._best
+        )
+        self._writer.start(functools.partial(self.checkpoints.save, snapshot))
+        self._saved_step = self.state.step
         self._saved_at = time.monotonic()
