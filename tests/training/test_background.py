@@ -70,7 +70,7 @@ def test_an_error_is_raised_once_to_who_waits_or_begins_the_next() -> None:
 def test_copies_are_on_the_cpu_and_stay_when_the_tensor_changes(device: str) -> None:
     weight = torch.nn.Parameter(torch.arange(6.0, device=device).view(2, 3))
     step = torch.tensor(3.0)
-    copies = host_copies({"weight": weight, "step": step, "empty": torch.zeros(0)})
+    copies = host_copies({"weight": weight, "step": step, "empty": torch.zeros(0)}.items())
     with torch.no_grad():
         weight.zero_()
         step += 1

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bertsmith.errors import DataError
 from bertsmith.export.model_folder import load_model
+from bertsmith.tasks.model import BertForTasks
 from bertsmith.training import checkpoint
 from bertsmith.training.checkpoint import Checkpoints, Snapshot
 from bertsmith.training.pretrain_recipe import PretrainRecipe
@@ -204,10 +205,10 @@ def test_the_best_model_is_read_when_it_has_been_written(
     before_each_write(lambda _: time.sleep(0.2))
     restore = Trainer.restore_best
 
-    def forget(self: Trainer) -> None:
+    def forget(self: Trainer) -> BertForTasks:
         self.state = self.state.replace(best_step=5)
         self._best = None  # as after an interruption
-        restore(self)
+        return restore(self)
 
     monkeypatch.setattr(Trainer, "restore_best", forget)
     run(recipe, NEVER)
@@ -221,6 +222,7 @@ def test_the_best_model_is_read_when_it_has_been_written(
 KILLED = """
 import os, signal, sys, threading
 from bertsmith import PretrainRecipe, pretrain
+from bertsmith.tasks.model import BertForTasks
 from bertsmith.training import checkpoint
 
 write, calls = checkpoint.write_safetensors, []

@@ -37,8 +37,8 @@ from bertsmith.export.model_folder import (
 from bertsmith.export.weight_files import write_safetensors
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.host_copies import host_copies
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
+from bertsmith.training.sharding import Sharding
 
 _NAME = re.compile(r"step-(\d{8})")
 _FOLDER = re.compile(r"(step|best)-\d{8}")
@@ -91,8 +91,11 @@ def take_snapshot(
     tokenizer: Tokenizer,
     optimizers: Sequence[torch.optim.Optimizer],
     best: ModelContents | None = None,
+    sharding: Sharding | None = None,
 ) -> Snapshot:
     """Copy what a checkpoint holds to the CPU's memory.
+
+    Of a model that is sharded every process has to take one, and the first one's is whole.
 
     Args:
         state: where the run is.
@@ -100,20 +103,22 @@ def take_snapshot(
         tokenizer: the model's.
         optimizers: of the model's parameters.
         best: the model as it was at `state.best_step`, copied before.
+        sharding: of the model.
     """
+    sharding = sharding or Sharding()
     return Snapshot(
         state=state,
-        model=copied_contents(model),
+        model=copied_contents(model, sharding),
         tokenizer=tokenizer,
-        optimizer=host_copies(optimizer_state(optimizers, parameter_names(model))),
+        optimizer=sharding.copies(optimizer_state(optimizers, parameter_names(model))),
         generators=_generator_state(),
         best=best,
     )
 
 
-def copied_contents(model: BertForTasks) -> ModelContents:
+def copied_contents(model: BertForTasks, sharding: Sharding) -> ModelContents:
     """A model as it is now, copied to the CPU's memory."""
-    return model_contents(model, host_copies(dict(model.named_parameters())))
+    return model_contents(model, sharding.copies(dict(model.named_parameters())))
 
 
 class Checkpoints:
@@ -186,17 +191,22 @@ class Checkpoints:
             raise CheckpointError(f"no checkpoint can be used: {damages[0]}")
         return None
 
+    def restore_model(self, step: int, model: BertForTasks) -> None:
+        """Put a checkpoint's weights in place, before the model is placed for training."""
+        load_weights(model, self.path(step))
+
     def restore(
         self,
         step: int,
         model: BertForTasks,
         optimizers: Sequence[torch.optim.Optimizer],
+        sharding: Sharding,
     ) -> None:
-        """Put a checkpoint's weights, optimizers' and generators' state in place."""
+        """Put the rest of a checkpoint in place: the optimizers' and the generators' state."""
         path = self.path(step)
-        load_weights(model, path)
         tensors = _read(path / "optimizer.safetensors")
-        load_optimizer_state(optimizers, parameter_names(model), tensors)
+        names = parameter_names(model)
+        load_optimizer_state(optimizers, names, tensors, part_like=sharding.part_like)
         _set_generator_state(_read(path / "generators.safetensors"))
 
     def remove(self) -> None:

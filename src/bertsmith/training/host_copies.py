@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 
-def host_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def host_copies(
+    tensors: Iterable[tuple[str, Tensor]], *, are_kept: bool = True
+) -> dict[str, Tensor]:
     """Copy tensors of any device to the CPU's memory; they may be changed when this returns.
 
     Those of a GPU go to page-locked memory, at the full speed of its link; PyTorch keeps it for
     the next time.
+
+    Args:
+        tensors: by name; each is let go before the next is asked for.
+        are_kept: without it the tensors are only gone through.
     """
-    copies = {name: _begin_copy(tensor.detach()) for name, tensor in tensors.items()}
-    for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
-        torch.cuda.current_stream(device).synchronize()
+    copies: dict[str, Tensor] = {}
+    devices: set[torch.device] = set()
+    for name, tensor in tensors:
+        if are_kept:
+            copies[name] = _begin_copy(tensor.detach())
+            devices.add(tensor.device)
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()
     return copies
 
 

@@ -31,13 +31,14 @@ from bertsmith.training.checkpoint import (
     copied_contents,
     take_snapshot,
 )
-from bertsmith.training.distributed import Group, gradients_of
+from bertsmith.training.distributed import Group
 from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.passes import StepPasses
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
+from bertsmith.training.sharding import Sharding
 from bertsmith.training.signals import StopSignals
 from bertsmith.training.speed import Speed
 
@@ -130,6 +131,7 @@ class Trainer:
         recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
         cuda_graphs: replay forward and backward passes as such, where the device is one for them.
         group: the processes that train the model, each with its share of every step's microbatches.
+        sharding: how the model lies on them; it has been placed.
     """
 
     def __init__(
@@ -149,9 +151,11 @@ class Trainer:
         recipe: dict[str, Any],
         cuda_graphs: bool = False,
         group: Group | None = None,
+        sharding: Sharding | None = None,
     ) -> None:
         self.model = model
         self.group = group or Group()
+        self.sharding = sharding or Sharding()
         self.tokenizer = tokenizer
         self.source = source
         self.held_out = held_out
@@ -178,20 +182,26 @@ class Trainer:
         self._best: ModelContents | None = None  # None: there is none, or on the disk
         self._saved_step: int | None = None
         self._writer = Background()
-        self._started_at = self._saved_at = time.monotonic()
+        self._started_at = time.monotonic()
+        self._saved_at_seconds = 0.0
         self._speed = Speed(model)
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
         # GPU at each, and those found finite and not logged yet.
         self._unchecked: list[dict[str, Tensor]] = []
         self._checked: list[dict[str, Tensor]] = []
         self.passes = StepPasses(
-            model, self.device, settings, precision=self.precision, cuda_graphs=cuda_graphs
+            model,
+            self.device,
+            settings,
+            precision=self.precision,
+            cuda_graphs=cuda_graphs,
+            is_sharded=not self.sharding.is_whole,
         )
 
     def resume(self, state: TrainingState) -> None:
-        """Go on from a checkpoint of this run."""
+        """Go on from a checkpoint of this run, whose weights the model has already."""
         assert self.checkpoints is not None  # noqa: S101 - where else would the state be from
-        self.checkpoints.restore(state.step, self.model, self.optimizers)
+        self.checkpoints.restore(state.step, self.model, self.optimizers, self.sharding)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
         self._saved_step = state.step
         self._vary_generators()
@@ -217,9 +227,9 @@ class Trainer:
             self._writer.join()
 
     def _fit(self) -> Outcome:
-        self._saved_at = time.monotonic()
+        self._saved_at_seconds = self.state.elapsed_seconds
         self._speed.restart()
-        self._started_at = self._saved_at - self.state.elapsed_seconds
+        self._started_at = time.monotonic() - self.state.elapsed_seconds
         position = Position(**self.state.position) if self.state.position else None
         with StopSignals() as signals, contextlib.closing(self.source.batches(position)) as batches:
             self.model.train()
@@ -257,19 +267,21 @@ class Trainer:
         is_logged = step in (1, self.steps) or step % self.log_every_steps == 0
         tokens = 0
         sums: dict[str, Tensor] = {}
-        for _ in range(self._microbatches):
+        for index in range(self._microbatches):
             loaded = self._speed.next_of(batches)
+            self.sharding.begin_pass(self.model, is_last=index + 1 == self._microbatches)
             (logits, losses), targets = self.passes(loaded)
             tokens += loaded.batch.num_tokens * self.group.size
             for name, value in losses.items():
                 share = value.detach() / self.settings.accumulation_steps
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
-        self.group.add_up([*gradients_of(self.parameters), *sums.values()])
+        self.group.add_up([*self.sharding.own_gradients(self.parameters), *sums.values()])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        norm = self.sharding.whole(norm.detach())
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=not self.passes.keep_gradients)
-        self._unchecked.append(sums | {"grad_norm": norm.detach()})
+        self._unchecked.append(sums | {"grad_norm": norm})
         total = torch.stack(list(sums.values())).sum().float()
         self._losses_since_evaluation += torch.stack([total, torch.ones_like(total)])
         self.state = dataclasses.replace(
@@ -306,7 +318,9 @@ class Trainer:
 
     def _is_checkpoint_due(self, before: float, after: float) -> bool:
         every_steps = self.settings.checkpoint_every_steps
-        is_long_ago = time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS
+        # By the clock of the first process, so that all take part or none.
+        seconds = self.state.elapsed_seconds - self._saved_at_seconds
+        is_long_ago = seconds >= SECONDS_BETWEEN_CHECKPOINTS
         return self._is_due(every_steps, before, after) and (every_steps is not None or is_long_ago)
 
     def _check_finite(self) -> None:
@@ -325,8 +339,9 @@ class Trainer:
 
     def _check_weights(self) -> None:
         """See that a step has not made a weight infinite, before it is saved as good."""
-        finite = torch.stack([parameter.detach().isfinite().all() for parameter in self.parameters])
-        if not bool(finite.all()):
+        own = [self.sharding.local(parameter.detach()) for parameter in self.parameters]
+        are_finite = bool(torch.stack([tensor.isfinite().all() for tensor in own]).all())
+        if self.group.is_any(not are_finite):
             raise DivergedError(
                 f"weights are no longer finite after step {self.state.step}, so the run is "
                 f"stopped; {self._last_good_checkpoint()}; lower optimizer.learning_rate"
@@ -334,6 +349,9 @@ class Trainer:
 
     def _last_good_checkpoint(self) -> str:
         self._writer.join()
+        # All have come to the same, and one that ends now would make torchrun end the one that
+        # writes, before it has spoken.
+        self.group.wait_for_all()
         steps = self.checkpoints.steps() if self.checkpoints is not None else []
         if self.checkpoints is None or not steps:
             return "no checkpoint was written before it"
@@ -368,6 +386,7 @@ class Trainer:
             return
         self._check_finite()
         figures = held_out.measure(self.model, self.device, self.precision)
+        self.sharding.end_evaluation(self.model)
         figures = self.group.figures_of_first(figures)
         self._write("eval", figures)
         state, best = self.state, self.state.best_figures
@@ -412,22 +431,34 @@ class Trainer:
     def _remember_model(self) -> None:
         """Keep a copy of the model, which is the best so far."""
         self._check_weights()
-        if self.checkpoints is None or not self.group.is_first:
+        if self.checkpoints is None or not self._takes_part_in_copies:
             return
         # A new copy each time: the one before may be on its way to the disk.
-        self._best = copied_contents(self.model)
+        contents = copied_contents(self.model, self.sharding)
+        self._best = contents if self.group.is_first else None
 
-    def restore_best(self) -> None:
-        """Make the model the best one; without held-out data it stays the last."""
+    @property
+    def _takes_part_in_copies(self) -> bool:
+        """The first process writes; of what it has not got the others have the rest."""
+        return self.group.is_first or not self.sharding.is_whole
+
+    def restore_best(self) -> BertForTasks:
+        """Make the model the best one; without held-out data it stays the last.
+
+        Returns:
+            In the first process, which leaves it, the whole model.
+        """
+        model = self.sharding.whole_model(self.model)
         best_step = self.state.best_step
         if best_step in (None, self.state.step) or self.checkpoints is None:
-            return
-        if not self.group.is_first:  # that one leaves the model
-            return
+            return model
+        if not self.group.is_first:
+            return model
         if self._best is not None:
-            take_weights(self.model, self._best)
+            take_weights(model, self._best)
         else:
-            load_weights(self.model, self.checkpoints.path_of_best(best_step))
+            load_weights(model, self.checkpoints.path_of_best(best_step))
+        return model
 
     def _save(self, *, is_over: bool = False) -> None:
         """Begin to write a checkpoint; what is wrong with the one before is raised."""
@@ -437,12 +468,15 @@ class Trainer:
         self._check_weights()
         if self.checkpoints is None or (is_over and self.settings.keep_checkpoints == 0):
             return
-        if not self.group.is_first or self.state.step == self._saved_step:
+        if self.state.step == self._saved_step:
+            return
+        self._saved_step = self.state.step
+        self._saved_at_seconds = self.state.elapsed_seconds
+        if not self._takes_part_in_copies:
             return
         self._writer.wait()  # before the copy, so that there is one at a time
         snapshot = take_snapshot(
-            self.state, self.model, self.tokenizer, self.optimizers, self._best
+            self.state, self.model, self.tokenizer, self.optimizers, self._best, self.sharding
         )
-        self._writer.start(functools.partial(self.checkpoints.save, snapshot))
-        self._saved_step = self.state.step
-        self._saved_at = time.monotonic()
+        if self.group.is_first:
+            self._writer.start(functools.partial(self.checkpoints.save, snapshot))
