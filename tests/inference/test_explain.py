@@ -13,7 +13,7 @@ from bertsmith.errors import BertsmithError, CheckpointError, ConfigError
 from bertsmith.export.model_folder import load_model
 from bertsmith.inference.explain import explain
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.checkpoint import Checkpoints, TrainingState
+from bertsmith.training.checkpoint import Checkpoints, TrainingState, take_snapshot
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers
 
 PRETRAIN = '[data]\ntrain = "shards"\n[train]\noutput = "run"\nsteps = 10\n'
@@ -76,7 +76,8 @@ def test_a_checkpoint_is_a_model_and_where_its_run_is(pretrained: Path, tmp_path
     loaded = load_model(pretrained)
     optimizers = build_optimizers(loaded.model.named_parameters(), OptimizerSettings())
     state = TrainingState(step=7, tokens=1000, best_step=5, recipe={"train": {"seed": 3}})
-    path = Checkpoints(tmp_path, keep=1).save(state, loaded.model, loaded.tokenizer, optimizers)
+    snapshot = take_snapshot(state, loaded.model, loaded.tokenizer, optimizers)
+    path = Checkpoints(tmp_path, keep=1).save(snapshot)
     facts = facts_of(path)
     assert facts["kind"] == "checkpoint"
     assert (facts["step"], facts["tokens"], facts["best_step"]) == (7, 1000, 5)

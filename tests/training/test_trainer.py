@@ -235,7 +235,7 @@ def test_checkpoints_are_a_minute_apart_where_no_number_of_steps_is_said(
     monkeypatch.setattr(
         Checkpoints,
         "save",
-        lambda self, state, *a: (saved.append(state.step), save(self, state, *a)),
+        lambda self, snapshot: (saved.append(snapshot.state.step), save(self, snapshot)),
     )
     make(steps=40)
     assert saved == [40]

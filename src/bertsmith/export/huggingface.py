@@ -87,13 +87,18 @@ def their_names(name: str, prefix: str = "bert.") -> list[str]:
     return [f"{theirs.replace('{part}', part)}.{kind}" for part in parts]
 
 
-def to_theirs(model: BertForTasks) -> dict[str, Tensor]:
-    """The model's parameters as they name and cut them."""
+def to_theirs(model: BertForTasks, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of a model as they name and cut them.
+
+    Args:
+        model: which heads it has decides the names.
+        parameters: by their names in the model.
+    """
     prefix = "bert." if model.tasks else ""  # a bare BertModel has none
     tensors: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         names = their_names(name, prefix)
-        parts = parameter.detach().chunk(len(names)) if len(names) > 1 else [parameter.detach()]
+        parts = parameter.chunk(len(names)) if len(names) > 1 else [parameter]
         tensors |= zip(names, parts, strict=True)
     return tensors
 

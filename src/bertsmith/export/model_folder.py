@@ -22,7 +22,12 @@ from bertsmith.export.huggingface import canonical_names, their_config, their_na
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_source import CONFIG, ModelSource, check_shape, open_source
 from bertsmith.export.sentence_transformers import Pooling, write_pooling
-from bertsmith.export.weight_files import Weights, read_weights, write_safetensors
+from bertsmith.export.weight_files import (
+    Weights,
+    read_weights,
+    weights_in_memory,
+    write_safetensors,
+)
 from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.model.initialization import initialize
 from bertsmith.ops.attention import Attention, auto
@@ -42,9 +47,34 @@ class LoadedModel:
     """How a sentence-transformers folder makes one vector of a text; None for other models."""
 
 
+@dataclass(frozen=True)
+class ModelContents:
+    """What a model folder says of its model."""
+
+    tensors: Mapping[str, Tensor]
+    """The parameters, on any device, as Hugging Face names and cuts them."""
+    config: Mapping[str, Any]
+    """The values of config.json."""
+
+
+def model_contents(
+    model: BertForTasks, parameters: Mapping[str, Tensor] | None = None
+) -> ModelContents:
+    """What a folder of this model would say now.
+
+    Args:
+        model: any model of this package.
+        parameters: its parameters by name, where others stand for them, such as copies; None: its
+            own, whose numbers go on changing when it is trained.
+    """
+    if parameters is None:
+        parameters = {name: each.detach() for name, each in model.named_parameters()}
+    return ModelContents(to_theirs(model, parameters), their_config(model))
+
+
 def save_model(
     folder: str | Path,
-    model: BertForTasks,
+    model: BertForTasks | ModelContents,
     tokenizer: Tokenizer,
     *,
     pooling: Pooling | None = None,
@@ -53,26 +83,27 @@ def save_model(
 
     Args:
         folder: made where it does not exist.
-        model: any model of this package.
+        model: any model of this package, or what is to be said of it.
         tokenizer: the model's.
         pooling: what sentence-transformers shall do when it opens the folder.
     """
     with atomic_folder(Path(folder)) as partial:
-        write_model_files(partial, model, tokenizer, pooling)
+        contents = model if isinstance(model, ModelContents) else model_contents(model)
+        write_model_files(partial, contents, tokenizer, pooling)
 
 
 def write_model_files(
-    folder: Path, model: BertForTasks, tokenizer: Tokenizer, pooling: Pooling | None = None
+    folder: Path, contents: ModelContents, tokenizer: Tokenizer, pooling: Pooling | None = None
 ) -> None:
     """Write config.json, model.safetensors and the vocabulary's files into an existing folder."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in to_theirs(model).items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in contents.tensors.items()}
     write_safetensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
-    config = json.dumps(their_config(model), indent=2) + "\n"
+    config = json.dumps(contents.config, indent=2) + "\n"
     (folder / CONFIG).write_text(config, encoding="utf-8")
-    max_length = tokenizer.limit(model.config.max_position_embeddings)
+    max_length = tokenizer.limit(contents.config["max_position_embeddings"])
     tokenizer.with_max_length(max_length).save(folder)
     if pooling is not None:
-        size = model.config.hidden_size
+        size = contents.config["hidden_size"]
         write_pooling(folder, pooling, hidden_size=size, max_length=max_length)
 
 
@@ -122,7 +153,15 @@ def load_pretrained(
 
 def load_weights(model: BertForTasks, folder: Path) -> None:
     """Read every parameter of an existing model from a folder that was saved from its like."""
-    weights = read_weights(folder)
+    _fill(model, read_weights(folder))
+
+
+def take_weights(model: BertForTasks, contents: ModelContents) -> None:
+    """Give an existing model the parameters of its like."""
+    _fill(model, weights_in_memory(contents.tensors, Path("the model in memory")))
+
+
+def _fill(model: BertForTasks, weights: Weights) -> None:
     report = _copy(model, weights, canonical_names(weights), {task.name for task in model.tasks})
     if report.new or report.left_over:
         raise CheckpointError(

@@ -82,15 +82,15 @@ def weights_in_memory(tensors: Mapping[str, Tensor], source: Path) -> Weights:
 
 
 def write_safetensors(
-    file: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+    file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors as a safetensors file.
+    """Write tensors as a safetensors file; other threads of Python go on meanwhile.
 
     Raises:
         OSError: when the file cannot be written, as of every other file.
     """
     try:
-        save_file(tensors, file, metadata=metadata)
+        save_file(dict(tensors), file, metadata=metadata)
         # safetensors leaves files to their owner alone; as all others these follow the umask.
         file.chmod(_mode_of_new_files(file.parent))
     except SafetensorError as error:

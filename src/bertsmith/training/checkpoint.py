@@ -5,6 +5,8 @@ A checkpoint is a model folder that `transformers` opens, plus three files: the 
 (training.json). Nothing is pickled. The folder gets its name by one rename after its bytes have
 reached the disk, and training.json, which is written last, lists the other files' sizes. The best
 model so far is a plain model folder beside the checkpoints, unless one of them has it.
+
+What is written is a `Snapshot`, so that a thread can write it while training goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -25,14 +27,22 @@ from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError
-from bertsmith.export.model_folder import load_weights, save_model, write_model_files
+from bertsmith.export.model_folder import (
+    ModelContents,
+    load_weights,
+    model_contents,
+    save_model,
+    write_model_files,
+)
 from bertsmith.export.weight_files import write_safetensors
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
+from bertsmith.training.sharding import Sharding
 
 _NAME = re.compile(r"step-(\d{8})")
 _FOLDER = re.compile(r"(step|best)-\d{8}")
+_PARTIAL = re.compile(r"\.(step|best)-\d{8}\.\d+\.partial")
 STATE_FILE = "training.json"
 
 
@@ -61,6 +71,56 @@ class TrainingState:
         return dataclasses.replace(self, **changes)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that a checkpoint holds, as it was after one step; training no longer changes it."""
+
+    state: TrainingState
+    model: ModelContents
+    tokenizer: Tokenizer
+    optimizer: Mapping[str, Tensor]
+    """As `optimizer_state` gives it."""
+    generators: Mapping[str, Tensor]
+    best: ModelContents | None = None
+    """The model at `state.best_step`; not read where that is on the disk."""
+
+
+def take_snapshot(
+    state: TrainingState,
+    model: BertForTasks,
+    tokenizer: Tokenizer,
+    optimizers: Sequence[torch.optim.Optimizer],
+    best: ModelContents | None = None,
+    sharding: Sharding | None = None,
+) -> Snapshot:
+    """Copy what a checkpoint holds to the CPU's memory.
+
+    Of a model that is sharded every process has to take one, and the first one's is whole.
+
+    Args:
+        state: where the run is.
+        model: as it is now.
+        tokenizer: the model's.
+        optimizers: of the model's parameters.
+        best: the model as it was at `state.best_step`, copied before.
+        sharding: of the model.
+    """
+    sharding = sharding or Sharding()
+    return Snapshot(
+        state=state,
+        model=copied_contents(model, sharding),
+        tokenizer=tokenizer,
+        optimizer=sharding.copies(optimizer_state(optimizers, parameter_names(model))),
+        generators=_generator_state(),
+        best=best,
+    )
+
+
+def copied_contents(model: BertForTasks, sharding: Sharding) -> ModelContents:
+    """A model as it is now, copied to the CPU's memory."""
+    return model_contents(model, sharding.copies(dict(model.named_parameters())))
+
+
 class Checkpoints:
     """The checkpoints of one run.
 
@@ -77,23 +137,13 @@ class Checkpoints:
         """Where the checkpoint of a step is or would be."""
         return self.folder / f"step-{step:08}"
 
-    def save(
-        self,
-        state: TrainingState,
-        model: BertForTasks,
-        tokenizer: Tokenizer,
-        optimizers: Sequence[torch.optim.Optimizer],
-        best: BertForTasks | None = None,
-    ) -> Path:
+    def save(self, snapshot: Snapshot) -> Path:
         """Write a checkpoint, whole or not at all, then remove those no longer wanted.
 
-        Args:
-            state: where the run is.
-            model: as it is now.
-            tokenizer: the model's.
-            optimizers: of the model's parameters.
-            best: the model as it was at `state.best_step`; not read where that is on the disk.
+        Raises:
+            DataError: the disk is full or the folder cannot be written.
         """
+        state, best, tokenizer = snapshot.state, snapshot.best, snapshot.tokenizer
         path = self.path(state.step)
         if path.exists():
             return path
@@ -101,11 +151,10 @@ class Checkpoints:
             place = self.path_of_best(state.best_step)
             if not place.exists():
                 save_model(place, best, tokenizer)
-        names = parameter_names(model)
         with atomic_folder(path) as partial:
-            write_model_files(partial, model, tokenizer)
-            write_safetensors(partial / "optimizer.safetensors", optimizer_state(optimizers, names))
-            write_safetensors(partial / "generators.safetensors", _generator_state())
+            write_model_files(partial, snapshot.model, tokenizer)
+            write_safetensors(partial / "optimizer.safetensors", snapshot.optimizer)
+            write_safetensors(partial / "generators.safetensors", snapshot.generators)
             sizes = {file.name: file.stat().st_size for file in sorted(partial.iterdir())}
             contents = {"state": dataclasses.asdict(state), "sizes": sizes}
             text = json.dumps(contents, indent=1) + "\n"
@@ -142,17 +191,22 @@ class Checkpoints:
             raise CheckpointError(f"no checkpoint can be used: {damages[0]}")
         return None
 
+    def restore_model(self, step: int, model: BertForTasks) -> None:
+        """Put a checkpoint's weights in place, before the model is placed for training."""
+        load_weights(model, self.path(step))
+
     def restore(
         self,
         step: int,
         model: BertForTasks,
         optimizers: Sequence[torch.optim.Optimizer],
+        sharding: Sharding,
     ) -> None:
-        """Put a checkpoint's weights, optimizers' and generators' state in place."""
+        """Put the rest of a checkpoint in place: the optimizers' and the generators' state."""
         path = self.path(step)
-        load_weights(model, path)
         tensors = _read(path / "optimizer.safetensors")
-        load_optimizer_state(optimizers, parameter_names(model), tensors)
+        names = parameter_names(model)
+        load_optimizer_state(optimizers, names, tensors, part_like=sharding.part_like)
         _set_generator_state(_read(path / "generators.safetensors"))
 
     def remove(self) -> None:
@@ -160,10 +214,14 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_after(self, step: int) -> None:
-        """Remove what an earlier try left of later steps, which will be done again."""
+        """Remove what an earlier try left of later steps, which will be done again.
+
+        Also what it was writing when it was killed.
+        """
         if self.folder.is_dir():
             for path in self.folder.iterdir():
-                if _FOLDER.fullmatch(path.name) and int(path.name[5:]) > step:
+                is_later = _FOLDER.fullmatch(path.name) and int(path.name[5:]) > step
+                if is_later or _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
 
     def _prune(self, state: TrainingState) -> None:

@@ -1,12 +1,12 @@
 """Several processes that train one model: who is who, and what they tell each other.
 
 `torchrun` starts them, on one machine or on many, and says in the environment which each is. All
-have the whole model and do the same steps: each works through its share of a step's microbatches,
-gradients are added up over all, and from there on every process computes the same. So nothing else
-has to be exchanged but what only one of them knows: the clock of the first, and whether any was
-asked to stop.
+have the whole model, or parts of one (`sharding`), and do the same steps: each works through its
+share of a step's microbatches, gradients are added up over all, and from there on every process
+computes the same. So nothing else has to be exchanged but what only one of them knows: the clock of
+the first, and whether any was asked to stop.
 
-This is the only file that reads torch.distributed.
+This file and sharding.py are the only ones that read torch.distributed.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ class Group:
         """A signal that any process got, to which all are to answer; None when none did."""
         return received
 
+    def is_any(self, holds: bool) -> bool:
+        """Whether something holds in any process."""
+        return holds
+
     def figures_of_first(self, figures: Mapping[str, float]) -> dict[str, float]:
         """The first process's figures, which all are to act on."""
         return dict(figures)
@@ -105,6 +109,10 @@ class LaunchedGroup(Group):
         """A signal that any process got, to which all are to answer; None when none did."""
         number = int(self._largest(float(received or 0)))
         return signal.Signals(number) if number else None
+
+    def is_any(self, holds: bool) -> bool:
+        """Whether something holds in any process."""
+        return self._largest(float(holds)) > 0
 
     def _largest(self, number: float) -> float:
         shared = torch.tensor(number, dtype=torch.float64)

@@ -14,7 +14,8 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.parallelize import precision_context
 
 
-@torch.inference_mode()
+# Not inference_mode: a model that is sharded keeps buffers, which could not be trained with then.
+@torch.no_grad()
 def evaluate(
     model: BertForTasks,
     batches: Iterable[LoadedBatch],

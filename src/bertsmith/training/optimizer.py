@@ -267,8 +267,15 @@ def load_optimizer_state(
     optimizers: Iterable[Optimizer],
     names: Mapping[Tensor, str],
     state: Mapping[str, Tensor],
+    part_like: Callable[[Tensor, nn.Parameter], Tensor] = lambda tensor, _: tensor.clone(),
 ) -> None:
     """Put back what `optimizer_state` gave, bit for bit; the tensors are copied.
+
+    Args:
+        optimizers: those of the run.
+        names: each parameter's name.
+        state: whole tensors.
+        part_like: copies what this process is to have of a parameter's tensor.
 
     Raises:
         CheckpointError: when a tensor is missing, too many or of the wrong shape; the optimizers
@@ -286,8 +293,12 @@ def load_optimizer_state(
                 unread.discard(f"{name}.{NO_STATE}")
                 continue
             keys = [f"{name}.{key}" for key in STATE_KEYS[type(optimizer)]]
+            fitting = {key: _fitting(state, key, param) for key in keys}
             by_index[index] = {
-                key.removeprefix(f"{name}."): _fitting(state, key, param).clone() for key in keys
+                key.removeprefix(f"{name}."): (
+                    part_like(tensor, param) if tensor.shape == param.shape else tensor.clone()
+                )
+                for key, tensor in fitting.items()
             }
             unread.difference_update(keys)
         loaded.append(by_index)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertsmith.batch import Batch
 from bertsmith.data.loader import LoadedBatch
@@ -27,10 +27,17 @@ class Passes:
         device: where to compute.
         settings: the `[train]` section.
         precision: `fp32`, or `bf16` for matrix products in bfloat16.
+        is_sharded: whether the model's layers are put together as they are computed.
     """
 
     def __init__(
-        self, model: BertForTasks, device: torch.device, settings: TrainSettings, *, precision: str
+        self,
+        model: BertForTasks,
+        device: torch.device,
+        settings: TrainSettings,
+        *,
+        precision: str,
+        is_sharded: bool = False,
     ) -> None:
         self.model = model
         self.device = device
@@ -38,9 +45,12 @@ class Passes:
         self.microbatches = settings.accumulation_steps
         """Of the step, whose mean the gradients are."""
         model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
-        self._forward: Callable[..., Results] = (
-            torch.compile(_logits_and_losses) if settings.compile else _logits_and_losses
-        )
+        self._forward: Callable[..., Results] = _logits_and_losses
+        if settings.compile and is_sharded:
+            for layer in model.bert.encoder.layers:
+                _compile_for_training(layer)
+        elif settings.compile:
+            self._forward = torch.compile(_logits_and_losses)
 
     def __call__(self, batch: Batch, targets: Targets) -> Results:
         """Logits and losses of a batch on the device; the losses' share of a step is added."""
@@ -55,7 +65,7 @@ class StepPasses:
     """The passes over what a loader gives, on a GPU by CUDA graphs where these can be had.
 
     Args:
-        model, device, settings, precision: as for `Passes`.
+        model, device, settings, precision, is_sharded: as for `Passes`.
         cuda_graphs: replay the passes as such, where the device is one for them.
     """
 
@@ -67,9 +77,10 @@ class StepPasses:
         *,
         precision: str,
         cuda_graphs: bool,
+        is_sharded: bool = False,
     ) -> None:
         self.device = device
-        self._passes = Passes(model, device, settings, precision=precision)
+        self._passes = Passes(model, device, settings, precision=precision, is_sharded=is_sharded)
         # An LSTM over packed sequences has to know their lengths on the CPU.
         is_plain = model.features is None
         is_plain = is_plain and not (settings.compile or settings.gradient_checkpointing)
@@ -110,6 +121,20 @@ class StepPasses:
         batch = batch.to(self.device, non_blocking=True)
         targets = {k: v.to(self.device, non_blocking=True) for k, v in targets.items()}
         return self._passes(batch, targets), targets
+
+
+def _compile_for_training(layer: nn.Module) -> None:
+    """Compile what a layer computes, and not what is done around it to put it together.
+
+    Evaluation stays as it is for models that are compiled as a whole.
+    """
+    eager = layer.forward
+    compiled = torch.compile(eager)
+
+    def forward(*arguments: Any) -> Any:
+        return (compiled if layer.training else eager)(*arguments)
+
+    layer.forward = forward
 
 
 def _logits_and_losses(

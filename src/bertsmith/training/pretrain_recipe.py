@@ -76,6 +76,9 @@ class PretrainTraining(TrainSettings):
     rampup_proportion: Fraction = 0.3
     """when this part of the run is over. Small batches learn more from a token while the loss falls
     fast (McCandlish et al. 2018, "An empirical model of large-batch training")."""
+    shard_model: bool = False
+    """Deal parameters, gradients and optimizer state out over the processes of torchrun, for a
+    model that does not fit on one GPU. With `bert_adam` and `adamw`, not with `fp8`."""
 
     def __post_init__(self) -> None:
         """Check that the run has a length, and batches that can be multiplied."""
@@ -83,6 +86,10 @@ class PretrainTraining(TrainSettings):
         if self.precision == "fp8" and self.batch_tokens % 16:
             raise ConfigError(
                 f"batch_tokens ({self.batch_tokens}) must be a multiple of 16 for precision = 'fp8'"
+            )
+        if self.precision == "fp8" and self.shard_model:
+            raise ConfigError(
+                "shard_model = true cannot be used with precision = 'fp8'; set precision to 'bf16'"
             )
         if self.steps is None and self.budget_minutes is None:
             raise ConfigError("steps is not set and budget_minutes neither; the run needs a length")
@@ -125,6 +132,11 @@ class PretrainRecipe(Recipe):
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
             raise ConfigError(
                 f"tasks ({', '.join(self.tasks)}) must name one objective or more, each once"
+            )
+        if self.train.shard_model and self.optimizer.name in ("lamb", "muon"):
+            raise ConfigError(
+                f"optimizer.name ({self.optimizer.name!r}) needs whole matrices, which no process "
+                "has with train.shard_model = true; choose bert_adam or adamw"
             )
         if self.model.init is None:
             _check_positions(self.data.max_seqlen, self.model.config(BertConfig().vocab_size))

@@ -22,7 +22,7 @@ from bertsmith.tasks.registry import build_task, task_class
 from bertsmith.tasks.task import RecordTask, Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.curves import draw_curves
-from bertsmith.training.distributed import Group
+from bertsmith.training.distributed import Group, is_distributed
 from bertsmith.training.evaluation import evaluate
 from bertsmith.training.fp8_layers import use_fp8
 from bertsmith.training.pretrain_recipe import PretrainRecipe
@@ -54,6 +54,11 @@ def pretrain(recipe: PretrainRecipe, *, resume: bool = False) -> Pretrained:
         BertsmithError: when recipe, corpus or checkpoint cannot work; before anything is trained.
     """
     data = recipe.data
+    if recipe.train.shard_model and not is_distributed():
+        raise ConfigError(
+            "train.shard_model = true needs several processes to deal the model out to; start them "
+            "with torchrun --nproc-per-node, or set it to false"
+        )
     corpus = TokenizedCorpus.open(data.train)
     held_out_corpus = None
     if data.eval is not None:
@@ -101,7 +106,16 @@ def _pretrain(
             return evaluate(model, batches, device, precision=precision)
 
         held_out = HeldOut(measure, "loss", higher_is_better=False, remark=remark)
-    outcome = train(start, recipe, model, tokenizer, stages, held_out, settings.steps)
+    outcome = train(
+        start,
+        recipe,
+        model,
+        tokenizer,
+        stages,
+        held_out,
+        settings.steps,
+        is_sharded=settings.shard_model,
+    )
     if start.group.is_first:
         draw_curves(
             settings.output / "metrics.jsonl",

@@ -31,6 +31,7 @@ from bertsmith.training.parallelize import choose_device
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import progress
+from bertsmith.training.sharding import FullSharding, Sharding
 from bertsmith.training.stages import Stage
 from bertsmith.training.trainer import HeldOut, Outcome, Trainer
 
@@ -191,11 +192,23 @@ def train(
     steps: int | None,
     *,
     finish: Callable[[BertForTasks], None] = lambda _: None,
+    is_sharded: bool = False,
 ) -> Outcome:
     """Run the loop, then leave the best model, or without held-out data the last, in the folder.
 
-    A run that was asked to stop leaves its checkpoint and no model. `finish` sees the model before
-    it is saved. Of a run that is over already, the model is only looked at once more.
+    A run that was asked to stop leaves its checkpoint and no model. Of a run that is over already,
+    the model is only looked at once more.
+
+    Args:
+        start: of the run.
+        recipe: of the run.
+        model: on the CPU; it has the weights that a new run begins with.
+        tokenizer: the model's.
+        stages: what to train on, one after another.
+        held_out: what to measure on, if anything.
+        steps: the run's length in steps; None when it is a time.
+        finish: sees the model before it is saved.
+        is_sharded: whether the model is dealt out over the processes.
 
     Raises:
         ConfigError: the run to go on with is longer already.
@@ -203,7 +216,8 @@ def train(
     settings = recipe.train
     if start.ended is not None:
         load_weights(model, settings.output)
-        _leave(start, recipe, model.to(start.device), tokenizer, start.ended, finish)
+        whole = model if is_sharded else model.to(start.device)
+        _leave(start, recipe, whole, tokenizer, start.ended, finish)
         return start.ended
     if start.group.is_first:
         (settings.output / RUN_FILE).unlink(missing_ok=True)
@@ -218,6 +232,9 @@ def train(
     part = progress(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
     )
+    if start.state is not None:
+        start.checkpoints.restore_model(start.state.step, model)
+    sharding = FullSharding(start.group) if is_sharded else Sharding()
     with contextlib.ExitStack() as stack:
         log = Log()
         if start.group.is_first:
@@ -225,7 +242,7 @@ def train(
                 RunLog(settings.output, recipe.log, resumed_step=done.step, progress=part)
             )
         trainer = Trainer(
-            model.to(start.device),
+            sharding.place(model, start.device),
             tokenizer,
             stages,
             held_out=held_out,
@@ -239,13 +256,13 @@ def train(
             recipe=recipe.to_dict(),
             cuda_graphs=isinstance(recipe, FinetuneRecipe) and recipe.train.cuda_graphs,
             group=start.group,
+            sharding=sharding,
         )
         if start.state is not None:
             trainer.resume(start.state)
         outcome = trainer.fit()
     if outcome.stopped_by is None:
-        trainer.restore_best()
-        _leave(start, recipe, model, tokenizer, outcome, finish)
+        _leave(start, recipe, trainer.restore_best(), tokenizer, outcome, finish)
     return outcome
 
 

@@ -8,8 +8,8 @@ never interrupted, to the bit (on one device, with as many threads).
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
+import functools
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,17 +21,24 @@ from torch import Tensor
 
 from bertsmith.data.loader import LoadedBatch, Position
 from bertsmith.errors import DataError
-from bertsmith.export.model_folder import load_weights
+from bertsmith.export.model_folder import ModelContents, load_weights, take_weights
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.training.checkpoint import Checkpoints, TrainingState
-from bertsmith.training.distributed import Group, gradients_of
+from bertsmith.training.background import Background
+from bertsmith.training.checkpoint import (
+    Checkpoints,
+    TrainingState,
+    copied_contents,
+    take_snapshot,
+)
+from bertsmith.training.distributed import Group
 from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.passes import StepPasses
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
+from bertsmith.training.sharding import Sharding
 from bertsmith.training.signals import StopSignals
 from bertsmith.training.speed import Speed
 from bertsmith.training.stages import Stage, batches_in_turn
@@ -118,6 +125,7 @@ class Trainer:
         recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
         cuda_graphs: replay forward and backward passes as such, where the device is one for them.
         group: the processes that train the model, each with its share of every step's microbatches.
+        sharding: how the model lies on them; it has been placed.
     """
 
     def __init__(
@@ -137,9 +145,11 @@ class Trainer:
         recipe: dict[str, Any],
         cuda_graphs: bool = False,
         group: Group | None = None,
+        sharding: Sharding | None = None,
     ) -> None:
         self.model = model
         self.group = group or Group()
+        self.sharding = sharding or Sharding()
         self.tokenizer = tokenizer
         self.stages = stages
         self.held_out = held_out
@@ -162,22 +172,31 @@ class Trainer:
         self._losses_since_evaluation = torch.zeros(2, device=self.device)  # their sum, how many
         self._problem: str | None = None
         self._is_over = False
-        self._best: BertForTasks | None = None  # on the CPU; None: there is none, or on the disk
-        self._started_at = self._saved_at = time.monotonic()
+        self._best: ModelContents | None = None  # None: there is none, or on the disk
+        self._saved_step: int | None = None
+        self._writer = Background()
+        self._started_at = time.monotonic()
+        self._saved_at_seconds = 0.0
         self._speed = Speed(model)
         # Losses and gradient norms of each step: those not looked at yet, so as not to wait for a
         # GPU at each, and those found finite and not logged yet.
         self._unchecked: list[dict[str, Tensor]] = []
         self._checked: list[dict[str, Tensor]] = []
         self.passes = StepPasses(
-            model, self.device, settings, precision=self.precision, cuda_graphs=cuda_graphs
+            model,
+            self.device,
+            settings,
+            precision=self.precision,
+            cuda_graphs=cuda_graphs,
+            is_sharded=not self.sharding.is_whole,
         )
 
     def resume(self, state: TrainingState) -> None:
-        """Go on from a checkpoint of this run."""
+        """Go on from a checkpoint of this run, whose weights the model has already."""
         assert self.checkpoints is not None  # noqa: S101 - where else would the state be from
-        self.checkpoints.restore(state.step, self.model, self.optimizers)
+        self.checkpoints.restore(state.step, self.model, self.optimizers, self.sharding)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
+        self._saved_step = state.step
         self._vary_generators()
 
     def _vary_generators(self) -> None:
@@ -189,12 +208,21 @@ class Trainer:
     def fit(self) -> Outcome:
         """Train to the end of the run, or until a signal asks to stop.
 
+        When this returns or raises, nothing is being written any more.
+
         Raises:
             DivergedError: when the loss or its gradient is no longer a finite number.
+            DataError: a checkpoint could not be written; said when the next one is due.
         """
-        self._saved_at = time.monotonic()
+        try:
+            return self._fit()
+        finally:
+            self._writer.join()
+
+    def _fit(self) -> Outcome:
+        self._saved_at_seconds = self.state.elapsed_seconds
         self._speed.restart()
-        self._started_at = self._saved_at - self.state.elapsed_seconds
+        self._started_at = time.monotonic() - self.state.elapsed_seconds
         position = Position(**self.state.position) if self.state.position else None
         in_turn = batches_in_turn(self.stages, position, self._progress)
         with StopSignals() as signals, contextlib.closing(in_turn) as batches:
@@ -213,6 +241,9 @@ class Trainer:
                 if self._is_checkpoint_due(before, after):
                     self._save()
             self._save(is_over=stopped_by is None)
+            self._writer.wait()
+            # A process that ends early may make torchrun end the one that still writes.
+            self.group.wait_for_all()
         return Outcome(
             self.state,
             self.state.best_figures,
@@ -231,19 +262,22 @@ class Trainer:
         tokens = 0
         sums: dict[str, Tensor] = {}
         microbatches = self.settings.microbatches(self._progress())
-        for _ in range(self.group.share_of(microbatches)):
+        share_of_this = self.group.share_of(microbatches)
+        for index in range(share_of_this):
             loaded = self._speed.next_of(batches)
+            self.sharding.begin_pass(self.model, is_last=index + 1 == share_of_this)
             (logits, losses), targets = self.passes(loaded, microbatches)
             tokens += loaded.batch.num_tokens * self.group.size
             for name, value in losses.items():
                 share = value.detach() / microbatches
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
-        self.group.add_up([*gradients_of(self.parameters), *sums.values()])
+        self.group.add_up([*self.sharding.own_gradients(self.parameters), *sums.values()])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        norm = self.sharding.whole(norm.detach())
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=not self.passes.keep_gradients)
-        self._unchecked.append(sums | {"grad_norm": norm.detach()})
+        self._unchecked.append(sums | {"grad_norm": norm})
         total = torch.stack(list(sums.values())).sum().float()
         self._losses_since_evaluation += torch.stack([total, torch.ones_like(total)])
         self.state = dataclasses.replace(
@@ -280,7 +314,9 @@ class Trainer:
 
     def _is_checkpoint_due(self, before: float, after: float) -> bool:
         every_steps = self.settings.checkpoint_every_steps
-        is_long_ago = time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS
+        # By the clock of the first process, so that all take part or none.
+        seconds = self.state.elapsed_seconds - self._saved_at_seconds
+        is_long_ago = seconds >= SECONDS_BETWEEN_CHECKPOINTS
         return self._is_due(every_steps, before, after) and (every_steps is not None or is_long_ago)
 
     def _check_finite(self) -> None:
@@ -299,14 +335,19 @@ class Trainer:
 
     def _check_weights(self) -> None:
         """See that a step has not made a weight infinite, before it is saved as good."""
-        finite = torch.stack([parameter.detach().isfinite().all() for parameter in self.parameters])
-        if not bool(finite.all()):
+        own = [self.sharding.local(parameter.detach()) for parameter in self.parameters]
+        are_finite = bool(torch.stack([tensor.isfinite().all() for tensor in own]).all())
+        if self.group.is_any(not are_finite):
             raise DivergedError(
                 f"weights are no longer finite after step {self.state.step}, so the run is "
                 f"stopped; {self._last_good_checkpoint()}; lower optimizer.learning_rate"
             )
 
     def _last_good_checkpoint(self) -> str:
+        self._writer.join()
+        # All have come to the same, and one that ends now would make torchrun end the one that
+        # writes, before it has spoken.
+        self.group.wait_for_all()
         steps = self.checkpoints.steps() if self.checkpoints is not None else []
         if self.checkpoints is None or not steps:
             return "no checkpoint was written before it"
@@ -341,6 +382,7 @@ class Trainer:
             return
         self._check_finite()
         figures = held_out.measure(self.model, self.device, self.precision)
+        self.sharding.end_evaluation(self.model)
         figures = self.group.figures_of_first(figures)
         self._write("eval", figures)
         state, best = self.state, self.state.best_figures
@@ -385,33 +427,52 @@ class Trainer:
     def _remember_model(self) -> None:
         """Keep a copy of the model, which is the best so far."""
         self._check_weights()
-        if self.checkpoints is None or not self.group.is_first:
+        if self.checkpoints is None or not self._takes_part_in_copies:
             return
-        if self._best is None:
-            self._best = copy.deepcopy(self.model).to("cpu")
-        else:
-            self._best.load_state_dict(self.model.state_dict())
+        # A new copy each time: the one before may be on its way to the disk.
+        contents = copied_contents(self.model, self.sharding)
+        self._best = contents if self.group.is_first else None
 
-    def restore_best(self) -> None:
-        """Make the model the best one; without held-out data it stays the last."""
+    @property
+    def _takes_part_in_copies(self) -> bool:
+        """The first process writes; of what it has not got the others have the rest."""
+        return self.group.is_first or not self.sharding.is_whole
+
+    def restore_best(self) -> BertForTasks:
+        """Make the model the best one; without held-out data it stays the last.
+
+        Returns:
+            In the first process, which leaves it, the whole model.
+        """
+        model = self.sharding.whole_model(self.model)
         best_step = self.state.best_step
         if best_step in (None, self.state.step) or self.checkpoints is None:
-            return
-        if not self.group.is_first:  # that one leaves the model
-            return
+            return model
+        if not self.group.is_first:
+            return model
         if self._best is not None:
-            self.model.load_state_dict(self._best.state_dict())
+            take_weights(model, self._best)
         else:
-            load_weights(self.model, self.checkpoints.path_of_best(best_step))
+            load_weights(model, self.checkpoints.path_of_best(best_step))
+        return model
 
     def _save(self, *, is_over: bool = False) -> None:
+        """Begin to write a checkpoint; what is wrong with the one before is raised."""
         if self.state.step == 0:
             return
         self._check_finite()
         self._check_weights()
         if self.checkpoints is None or (is_over and self.settings.keep_checkpoints == 0):
             return
-        if not self.group.is_first:
+        if self.state.step == self._saved_step:
             return
-        self.checkpoints.save(self.state, self.model, self.tokenizer, self.optimizers, self._best)
-        self._saved_at = time.monotonic()
+        self._saved_step = self.state.step
+        self._saved_at_seconds = self.state.elapsed_seconds
+        if not self._takes_part_in_copies:
+            return
+        self._writer.wait()  # before the copy, so that there is one at a time
+        snapshot = take_snapshot(
+            self.state, self.model, self.tokenizer, self.optimizers, self._best, self.sharding
+        )
+        if self.group.is_first:
+            self._writer.start(functools.partial(self.checkpoints.save, snapshot))
