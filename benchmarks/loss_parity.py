@@ -108,9 +108,9 @@ def draw(losses: dict[str, list[float]], picture: Path) -> None:
             below.plot(steps, differences, color=color, linewidth=width, label=name)
     above.set_ylabel("loss (nats)")
     above.legend(frameon=False)
-    below.set_ylabel("minus the reference's")
+    below.set_ylabel("difference (nats)")
     below.set_xlabel("step")
-    figure.savefig(picture, dpi=130)
+    figure.savefig(picture, dpi=110)
 
 
 if __name__ == "__main__":

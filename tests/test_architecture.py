@@ -20,7 +20,7 @@ ORDER = (
     ("cli", "demo", "inference", "training", "export", "tasks", "metrics", "model", "ops"),
     ("cli", "demo", "inference", "training", "export", "tasks", "metrics", "data", "text"),
 )
-FOUNDATIONS = {"batch", "config", "errors", "atomic"}
+FOUNDATIONS = {"batch", "config", "errors", "atomic", "version"}
 # Only these packages of ours may import these of others.
 CONFINED = {
     "torch.distributed": {"training"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
-from bertsmith.ops.dropout import Dropout, dropout
+from bertsmith.ops.dropout import Dropout, dropout, hashed_dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -52,3 +54,45 @@ def test_the_module_drops_in_training_alone() -> None:
     assert module.eval()(x) is x
     assert module.extra_repr() == torch.nn.Dropout(0.5).extra_repr()
     assert dropout(torch.ones(0, 3), 0.5).shape == (0, 3)
+
+
+def seed_of(number: int) -> torch.Tensor:
+    return torch.tensor([number])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("prob", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("seed", [-(2**31), 0, 12345])
+def test_a_hash_drops_the_stated_share(seed: int, prob: float, dtype: torch.dtype) -> None:
+    x = torch.ones(1001, 999, dtype=dtype, requires_grad=True)
+    y = hashed_dropout(x, prob, seed_of(seed))
+    assert y.dtype == dtype
+    is_kept = y != 0
+    assert is_kept.double().mean().item() == pytest.approx(1 - prob, abs=0.0025)
+    assert y[is_kept].float().unique().tolist() == pytest.approx([1 / (1 - prob)], rel=0.004)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y)
+
+
+def test_hashes_of_places_and_of_seeds_are_independent() -> None:
+    x = torch.ones(2**20)
+    kept = [(hashed_dropout(x, 0.5, seed_of(seed)) != 0).double() for seed in (0, 1, 2**20, -1)]
+    for lag in (1, 2, 3, 4, 8, 16, 128, 768, 1024):
+        agree = (kept[0][lag:] == kept[0][:-lag]).double().mean().item()
+        assert agree == pytest.approx(0.5, abs=0.003), lag
+    for one, other in itertools.combinations(kept, 2):
+        assert (one == other).double().mean().item() == pytest.approx(0.5, abs=0.003)
+    # In rows as wide as a model, no column is kept more often than chance would have it.
+    columns = kept[0].view(-1, 1024).mean(0)  # of 1024 rows each: a deviation of 0.0156
+    assert columns.std().item() == pytest.approx(0.0156, rel=0.15)
+    assert (columns - 0.5).abs().max().item() < 0.08
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, by itself
+def test_compiled_the_hash_is_the_same() -> None:
+    x = torch.randn(33, 768, requires_grad=True)
+    expected = hashed_dropout(x, 0.1, seed_of(7))
+    actual = torch.compile(hashed_dropout)(x, 0.1, seed_of(7))
+    assert torch.equal(actual, expected)
+    gradients = [torch.autograd.grad(y.sum(), x)[0] for y in (actual, expected)]
+    assert torch.equal(*gradients)

@@ -12,11 +12,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from types import FrameType, ModuleType
 from typing import NoReturn
 
 from bertsmith.errors import BertsmithError, ConfigError
+from bertsmith.version import own_version
 
 # In the order of a model's life; `--help` shows them so.
 VERBS = (
@@ -59,7 +59,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
         description="Make and use BERT: from raw text to predictions.",
         epilog="`bertsmith VERB --help` shows a verb's options and two worked examples.",
     )
-    parser.add_argument("--version", action="version", version=version("bertsmith"))
+    parser.add_argument("--version", action="version", version=own_version())
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for name in VERBS if verb is None else [verb]:
         module = _module(name)

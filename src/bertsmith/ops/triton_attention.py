@@ -34,20 +34,27 @@ _LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
-def _keeps(row_keys, columns, threshold):  # type: ignore[no-untyped-def]
-    """Which scores dropout keeps: the finalizer of MurmurHash3 over a row's key and a column."""
-    x = row_keys ^ (columns.to(tl.uint32) * 0x9E3779B1)
+def _row_keys(seed, rows, head, num_tokens):  # type: ignore[no-untyped-def]
+    """What the dropout of a row of scores is made of: MurmurHash3's finalizer of seed and row."""
+    x = (head * num_tokens + rows).to(tl.uint32) * 0x9E3779B1 ^ tl.load(seed).to(tl.uint32)
     x ^= x >> 16
     x *= 0x85EBCA6B
     x ^= x >> 13
     x *= 0xC2B2AE35
-    x ^= x >> 16
-    return x >= threshold.to(tl.uint32)
+    return x ^ (x >> 16)
 
 
 @triton.jit
-def _row_keys(seed, rows, head, num_tokens):  # type: ignore[no-untyped-def]
-    return tl.randint(tl.load(seed), head * num_tokens + rows).to(tl.uint32, bitcast=True)
+def _keeps(row_keys, columns, threshold):  # type: ignore[no-untyped-def]
+    """Which scores dropout keeps: a hash of a row's key and a column.
+
+    Half of the finalizer does: the keys are mixed already, and the lower bits count for little.
+    """
+    x = row_keys ^ (columns.to(tl.uint32) * 0x9E3779B1)
+    x *= 0x85EBCA6B
+    x ^= x >> 15
+    x *= 0xC2B2AE35
+    return x >= threshold.to(tl.uint32)
 
 
 @triton.jit
@@ -56,11 +63,11 @@ def _forward_block(  # type: ignore[no-untyped-def]
     keep_scale, IS_LAST: tl.constexpr, DROPOUT: tl.constexpr,
 ):  # fmt: skip
     """Attend to one block of keys; everything so far is relative to the highest score so far."""
-    scores = tl.dot(query, tl.trans(key)) * scale  # (M, K), in powers of 2
+    scores = tl.dot(query, tl.trans(key))  # (M, K)
     if IS_LAST:
         scores = tl.where((first + columns < length)[None, :], scores, float("-inf"))
-    new_highest = tl.maximum(highest, tl.max(scores, 1))
-    probs = tl.exp2(scores - new_highest[:, None])
+    new_highest = tl.maximum(highest, tl.max(scores, 1) * scale)  # in powers of 2
+    probs = tl.exp2(scores * scale - new_highest[:, None])
     shrink = tl.exp2(highest - new_highest)
     total = total * shrink + tl.sum(probs, 1)
     output = output * shrink[:, None]
@@ -72,7 +79,7 @@ def _forward_block(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _forward(  # type: ignore[no-untyped-def]
+def _attention_forward(  # type: ignore[no-untyped-def]
     qkv, out, lse, cu_seqlens, seed, num_tokens, scale, threshold, keep_scale,
     N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
     DROPOUT: tl.constexpr,
@@ -141,21 +148,26 @@ def _query_block(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _store_gradient(  # type: ignore[no-untyped-def]
-    grad, grad_qkv, small, sums, factor, places, is_row, slot, offset, N: tl.constexpr,
-    D: tl.constexpr,
+    grad, grad_qkv, small, factor, places, is_row, offset,
 ):  # fmt: skip
-    """Write a block's gradient and its sum; `offset` is that of the head in a row of all."""
-    grad = tl.where(is_row, grad, 0.0)
+    """Write a block's gradient; `offset` is that of the head in a row of all."""
     tl.store(grad_qkv + offset + places, grad.to(grad_qkv.dtype.element_ty), mask=is_row)
     if small is not None:  # e5m2
         eighth = tl.clamp(grad * factor, -57344.0, 57344.0).to(small.dtype.element_ty)
         tl.store(small + offset + places, eighth, mask=is_row)
-    sums_at = sums + slot.to(tl.int64) * (3 * N * D) + offset + tl.arange(0, D)
-    tl.store(sums_at, tl.sum(grad, 0))
 
 
 @triton.jit
-def _backward_query(  # type: ignore[no-untyped-def]
+def _store_sum(  # type: ignore[no-untyped-def]
+    grad, sums, is_row, slot, offset, N: tl.constexpr, D: tl.constexpr
+):  # fmt: skip
+    """Write the sum of a block's gradient over its rows, for the gradient of the bias."""
+    sums_at = sums + slot.to(tl.int64) * (3 * N * D) + offset + tl.arange(0, D)
+    tl.store(sums_at, tl.sum(tl.where(is_row, grad, 0.0), 0))
+
+
+@triton.jit
+def _attention_backward_query(  # type: ignore[no-untyped-def]
     qkv, out, grad_out, lse, grad_qkv, small, sums, deltas, cu_seqlens, seed, factor_at, num_tokens,
     scale, threshold, keep_scale, N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr, DROPOUT: tl.constexpr,
@@ -206,9 +218,9 @@ def _backward_query(  # type: ignore[no-untyped-def]
     places = start.to(tl.int64) * (3 * N * D) + query_at
     factor = tl.load(factor_at) if small is not None else 1.0
     slot = start // BLOCK_M + sequence + tl.program_id(0)
-    _store_gradient(
-        grad_query * scale, grad_qkv, small, sums, factor, places, is_row, slot, head * D, N, D
-    )
+    grad_query *= scale
+    _store_gradient(grad_query, grad_qkv, small, factor, places, is_row, head * D)
+    _store_sum(grad_query, sums, is_row, slot, head * D, N, D)
 
 
 @triton.jit
@@ -231,7 +243,7 @@ def _key_block(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _backward_key(  # type: ignore[no-untyped-def]
+def _attention_backward_key(  # type: ignore[no-untyped-def]
     qkv, grad_out, lse, grad_qkv, small, sums, deltas, cu_seqlens, seed, factor_at, num_tokens,
     scale, threshold, keep_scale, N: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr, DROPOUT: tl.constexpr,
@@ -287,14 +299,14 @@ def _backward_key(  # type: ignore[no-untyped-def]
     places = start.to(tl.int64) * (3 * N * D) + key_at
     factor = tl.load(factor_at) if small is not None else 1.0
     slot = start // BLOCK_K + sequence + tl.program_id(0)
+    value_at = 2 * N * D + head * D
     _store_gradient(
-        grad_key * scale, grad_qkv, small, sums, factor, places, is_column, slot, N * D + head * D,
-        N, D,
+        grad_key * scale, grad_qkv, small, factor, places, is_column, N * D + head * D
     )  # fmt: skip
-    _store_gradient(
-        grad_value, grad_qkv, small, sums, factor, places, is_column, slot, 2 * N * D + head * D,
-        N, D,
-    )  # fmt: skip
+    _store_gradient(grad_value, grad_qkv, small, factor, places, is_column, value_at)
+    # The keys' bias adds the same to all scores of a row, which changes no softmax: its gradient
+    # is 0, and that is what stands in `sums`.
+    _store_sum(grad_value, sums, is_column, slot, value_at, N, D)
 
 
 def _dropout_numbers(dropout_prob: float) -> tuple[int, float]:
@@ -324,7 +336,7 @@ def packed_attention(
     lse = qkv.new_empty(num_heads, num_tokens, dtype=torch.float32)
     threshold, keep_scale = _dropout_numbers(dropout_prob)
     grid = (triton.cdiv(max_seqlen, FORWARD["BLOCK_M"]), num_heads, len(cu_seqlens) - 1)
-    _forward[grid](
+    _attention_forward[grid](
         qkv, out, lse, cu_seqlens, seed, num_tokens, 1 / math.sqrt(head_size), threshold,
         keep_scale, N=num_heads, D=head_size, DROPOUT=seed is not None, **FORWARD,
     )  # fmt: skip
@@ -373,8 +385,10 @@ def _launch_backward(
     )
     sizes = {"N": num_heads, "D": head_size, "DROPOUT": seed is not None}
     grid = (triton.cdiv(max_seqlen, block), num_heads, num_sequences)
-    _backward_query[grid](qkv, out, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_QUERY)
-    _backward_key[grid](qkv, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_KEY)
+    _attention_backward_query[grid](
+        qkv, out, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_QUERY
+    )
+    _attention_backward_key[grid](qkv, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_KEY)
     return grad_qkv, sums.sum(0)
 
 
@@ -391,7 +405,7 @@ def packed_attention_backward(
 ) -> tuple[Tensor, Tensor]:
     """The gradient of `packed_attention`: (T, N, D) → (T, 3, N, D), and its sum over the tokens.
 
-    That is (3, N, D) float32, added up before anything is rounded.
+    That is (3, N, D) float32, added up before anything is rounded; of the keys' it is 0 by nature.
     """
     saved = (qkv, out, lse, cu_seqlens, seed)
     return _launch_backward(grad_out, saved, max_seqlen, dropout_prob, None, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -14,6 +13,7 @@ from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
 from bertsmith.model.bert import Bert
 from bertsmith.model.feature_encoder import FeatureEncoder, FeaturesConfig
+from bertsmith.model.initialization import initialize
 from bertsmith.ops.attention import Attention, auto
 from bertsmith.tasks.task import Targets, Task
 
@@ -56,10 +56,11 @@ class BertForTasks(nn.Module):
         self.tasks = tuple(tasks)
         if with_pooler is None:
             with_pooler = features is None and any(task.needs_pooler for task in tasks)
-        with contextlib.nullcontext() if is_drawn else torch.device("meta"):
+        with torch.device("meta"):  # so that what PyTorch's layers start as is not drawn first
             self.bert = Bert(config, with_pooler=with_pooler, attention=attention)
-        if not is_drawn:
-            self.bert.to_empty(device="cpu")
+        self.bert.to_empty(device="cpu")
+        if is_drawn:
+            initialize(self.bert, config.initializer_range)
         self.features: FeatureEncoder | None = None
         if features is not None:
             self.features = FeatureEncoder(config, features)

@@ -13,7 +13,6 @@ import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.report.findings import Findings
 from bertsmith.training.settings import Settings
 from bertsmith.training.trainer import Outcome
+from bertsmith.version import own_version
 
 RESULTS = "results.json"
 FORMAT = 1
@@ -99,7 +99,7 @@ def model_results(
         "findings": findings and findings.to_dict(),
         "training": training,
         "versions": {
-            "bertsmith": _own_version(),
+            "bertsmith": own_version(),
             "torch": str(torch.__version__),
             "python": platform.python_version(),
         },
@@ -183,10 +183,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _own_version() -> str:
-    try:
-        return version("bertsmith")
-    except PackageNotFoundError:  # a source tree on the path
-        return "not installed"
