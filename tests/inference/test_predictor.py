@@ -42,8 +42,10 @@ def test_answers_are_those_of_each_record_alone_and_in_order(
         with torch.inference_mode():
             logits = predictor.model(Batch.from_sequences([encoding.ids]), {})
         expected = logits["sequence_classification"].softmax(-1)[0].tolist()
-        assert list(answer["probabilities"].values()) == pytest.approx(expected, abs=1e-6)
-    assert len({answer["label"] for answer in answers}) == 2
+        probabilities = answer["probabilities"]
+        assert list(probabilities.values()) == pytest.approx(expected, abs=1e-6)
+        assert answer["label"] == max(probabilities, key=probabilities.get)
+    assert len({tuple(answer["probabilities"].values()) for answer in answers}) > 10
 
 
 def test_records_of_every_form_are_answered_alike(predictor: Predictor) -> None:
