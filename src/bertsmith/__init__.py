@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from bertsmith.inference.embedder import Embedder, embed
     from bertsmith.inference.features import attention_maps, features
     from bertsmith.inference.fill_mask import fill_mask
+    from bertsmith.inference.likelihood import LikelihoodScorer
+    from bertsmith.inference.next_sentence import NextSentenceScorer
     from bertsmith.inference.predictor import Predictor
+    from bertsmith.inference.zero_shot import ZeroShotClassifier
     from bertsmith.text.extension import choose_words, extend_vocabulary
     from bertsmith.text.tokenizer import Tokenizer
     from bertsmith.text.trainer import train_vocabulary
@@ -38,10 +41,13 @@ _HOMES = {
     "DataError": "errors",
     "Embedder": "inference.embedder",
     "FinetuneRecipe": "training.finetune_recipe",
+    "LikelihoodScorer": "inference.likelihood",
+    "NextSentenceScorer": "inference.next_sentence",
     "Predictor": "inference.predictor",
     "PretrainRecipe": "training.pretrain_recipe",
     "TokenizedCorpus": "data.shards",
     "Tokenizer": "text.tokenizer",
+    "ZeroShotClassifier": "inference.zero_shot",
     "attention_maps": "inference.features",
     "check_finetuning": "training.finetuning_check",
     "choose_words": "text.extension",
@@ -67,10 +73,13 @@ __all__ = [
     "DataError",
     "Embedder",
     "FinetuneRecipe",
+    "LikelihoodScorer",
+    "NextSentenceScorer",
     "Predictor",
     "PretrainRecipe",
     "TokenizedCorpus",
     "Tokenizer",
+    "ZeroShotClassifier",
     "attention_maps",
     "check_finetuning",
     "choose_words",

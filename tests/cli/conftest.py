@@ -11,6 +11,7 @@ from bertsmith.config import BertConfig
 from bertsmith.export.model_folder import save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
+from bertsmith.tasks.task import Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import Vocabulary
 
@@ -18,6 +19,15 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "
 
 
 def save(folder: Path, task: str, **settings: object) -> Path:
+    return save_tasks(folder, [build_task(task, **settings)])
+
+
+def save_pretrained(folder: Path) -> Path:
+    """A model folder with both of BERT's objectives."""
+    return save_tasks(folder, [build_task("masked_lm"), build_task("next_sentence")])
+
+
+def save_tasks(folder: Path, tasks: list[Task]) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(PIECES),
@@ -28,7 +38,7 @@ def save(folder: Path, task: str, **settings: object) -> Path:
         max_position_embeddings=12,
         initializer_range=0.5,
     )
-    model = BertForTasks(config, [build_task(task, **settings)])
+    model = BertForTasks(config, tasks)
     save_model(folder, model, Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True))
     return folder
 

@@ -43,3 +43,13 @@ def test_what_cannot_be_filled_is_one_sentence(
         assert captured.out == ""
         assert message in captured.err
         assert captured.err.count("\n") == 1
+
+
+def test_words_of_the_users_are_compared(pretrained: Path, capsys: Capture) -> None:
+    command = ["fill-mask", "--model", str(pretrained), "a [MASK] film", "--words"]
+    assert main([*command, "bad, good"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(answer["word"] for answer in answers) == ["bad", "good"]
+    assert answers[0]["probability"] >= answers[1]["probability"]
+    assert main([*command, "zebra"]) == 2
+    assert "has no wordpieces for the word 'zebra'" in capsys.readouterr().err

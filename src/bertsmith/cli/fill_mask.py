@@ -11,7 +11,9 @@ EXAMPLES = """examples:
   bertsmith fill-mask --model runs/base "Paris is the [MASK] of France."
       prints {"mask": 1, "word": ..., "probability": ...}, the likeliest of five first
   bertsmith fill-mask --model runs/base --top-k 1 "The [MASK] sat on the [MASK]."
-      prints the best word for each of the two, taken by itself"""
+      prints the best word for each of the two, taken by itself
+  bertsmith fill-mask --model runs/base --words he,she,they "The nurse said that [MASK] was tired."
+      compares these words, of one or several wordpieces"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, metavar="DIR", help="a pre-trained model's folder"
     )
     parser.add_argument("--top-k", type=int, default=5, metavar="K", help="words for each (5)")
+    parser.add_argument(
+        "--words", metavar="A,B", help="compare these words in place of the likeliest"
+    )
     parser.add_argument("text", metavar="TEXT", help="a text with [MASK] in it, in quotes")
 
 
@@ -29,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
     from bertsmith.inference.fill_mask import fill_mask
 
     loaded = load_model(args.model)
-    filled = fill_mask(loaded.model, loaded.tokenizer, args.text, args.top_k)
+    words = None if args.words is None else [word.strip() for word in args.words.split(",")]
+    filled = fill_mask(loaded.model, loaded.tokenizer, args.text, args.top_k, words=words)
     for number, candidates in enumerate(filled, 1):
         for candidate in candidates:
             answer = {"mask": number, "word": candidate.word, "probability": candidate.probability}

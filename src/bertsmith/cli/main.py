@@ -29,6 +29,8 @@ VERBS = (
     "evaluate",
     "predict",
     "fill-mask",
+    "score",
+    "zero-shot",
     "embed",
     "features",
     "convert",

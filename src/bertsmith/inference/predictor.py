@@ -18,7 +18,7 @@ from bertsmith.errors import DataError
 from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.scoring import score_records
-from bertsmith.tasks.task import RecordTask
+from bertsmith.tasks.task import RecordTask, ScoredRecord
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.record_evaluation import batch_tokens_on, record_task
@@ -84,6 +84,13 @@ class Predictor:
             ConfigError: `batch_tokens` is below 1.
             DataError: a record is none of these, or has no text.
         """
+        for scored in self.scores(records, batch_tokens=batch_tokens):
+            yield self.task.answer(scored.record, scored.scores)
+
+    def scores(
+        self, records: Iterable[Any], *, batch_tokens: int | None = None
+    ) -> Iterator[ScoredRecord]:
+        """The task's scores of each record before an answer is made of them; else as `predict`."""
         if isinstance(records, str | Mapping | Record):
             raise DataError("predict takes many records and got a single one; put it in a list")
         unlabelled = (
@@ -91,8 +98,7 @@ class Predictor:
         )
         encoded = self.task.encode(unlabelled, self.tokenizer, max_length=self.max_length)
         tokens = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
-        for scored in score_records(self.task, encoded, self._logits, tokens):
-            yield self.task.answer(scored.record, scored.scores)
+        yield from score_records(self.task, encoded, self._logits, tokens)
 
     def _logits(self, examples: list[Example]) -> Tensor:
         with torch.inference_mode():

@@ -10,6 +10,7 @@ from bertsmith.data.columns import texts_of
 from bertsmith.data.example import Example
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
+from bertsmith.text.encoding import Encoding
 from bertsmith.text.tokenizer import Tokenizer
 
 
@@ -24,12 +25,38 @@ def text_examples(texts: Iterable[Any], tokenizer: Tokenizer, max_length: int) -
     Raises:
         DataError: one is none of these.
     """
+    for encoding in encoded_texts(texts, tokenizer, max_length):
+        ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
+        yield Example(ids, segment_ids, encoding.tokens)
+
+
+def pair_examples(pairs: Iterable[Any], tokenizer: Tokenizer, max_length: int) -> Iterator[Example]:
+    """As `text_examples`, for pairs alone.
+
+    Raises:
+        DataError: one is no pair.
+    """
+    if isinstance(pairs, str | Mapping | Record):
+        raise DataError("many pairs are expected and this is a single one; put it in a list")
+    for number, item in enumerate(pairs, 1):
+        location = item.location if isinstance(item, Record) else f"pair {number}"
+        text, pair = _texts(item, location)
+        if pair is None:
+            raise DataError(
+                f"{location} has one text; two are needed, the second being the one that may follow"
+            )
+        encoding = tokenizer.encode(text, pair, max_length=max_length)
+        yield Example(array("i", encoding.ids), array("b", encoding.segment_ids))
+
+
+def encoded_texts(
+    texts: Iterable[Any], tokenizer: Tokenizer, max_length: int
+) -> Iterator[Encoding]:
+    """The same as encodings, which know each wordpiece's word; arguments and errors as there."""
     if isinstance(texts, str | Mapping | Record):
         raise DataError("many texts are expected and this is a single one; put it in a list")
     for number, item in enumerate(texts, 1):
-        encoding = tokenizer.encode(*_texts(item, f"text {number}"), max_length=max_length)
-        ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
-        yield Example(ids, segment_ids, encoding.tokens)
+        yield tokenizer.encode(*_texts(item, f"text {number}"), max_length=max_length)
 
 
 def split_pairs(records: Iterable[Record]) -> Iterator[Record]:

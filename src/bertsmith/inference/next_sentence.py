@@ -1,0 +1,82 @@
+"""Whether a text follows another: what next-sentence prediction has learned (section 3.1, task 2).
+
+Dimension key: `B` sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from bertsmith.data.answered_in_order import answered_in_order
+from bertsmith.data.example import Example
+from bertsmith.data.example_batches import pack_examples
+from bertsmith.errors import ConfigError
+from bertsmith.export.model_folder import LoadedModel, load_model
+from bertsmith.inference.text_examples import pair_examples
+from bertsmith.training.parallelize import choose_device
+
+BATCH_TOKENS = 4096
+
+
+class NextSentenceScorer:
+    """Probabilities that one text follows another, in float32.
+
+    Args:
+        loaded: a model with a `next_sentence` head.
+        device: where to compute; the model is moved there.
+
+    Raises:
+        ConfigError: the model has no such head.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, device: torch.device | str = "cpu") -> None:
+        if "next_sentence" not in loaded.model.heads:
+            names = ", ".join(loaded.model.heads) or "none"
+            raise ConfigError(
+                f"the model's tasks ({names}) must have next_sentence among them to judge pairs; "
+                "take a model that was pre-trained with it"
+            )
+        self.device = torch.device(device)
+        self.model = loaded.model.to(self.device).eval()
+        self.tokenizer = loaded.tokenizer
+        self.max_length = loaded.tokenizer.limit(loaded.model.config.max_position_embeddings)
+        """Wordpieces of a pair that are read; what is longer is cut."""
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | None = None) -> Self:
+        """Open a model.
+
+        Args:
+            path: as for `load_model`.
+            device: such as `cpu` or `cuda`; None takes a GPU where there is one.
+
+        Raises:
+            CheckpointError: there is no such model, or it is damaged.
+            ConfigError: it has no such head, or there is no such device.
+        """
+        chosen = choose_device(device)
+        return cls(load_model(path), device=chosen)
+
+    def score(self, pairs: Iterable[Any], *, batch_tokens: int = BATCH_TOKENS) -> Iterator[float]:
+        """The probability that B follows A, for each pair in order, while they are being read.
+
+        Args:
+            pairs: pairs of texts, or records with them.
+            batch_tokens: the most tokens to compute at once, unless one pair alone has more.
+
+        Raises:
+            DataError: one is no pair.
+        """
+        examples = pair_examples(pairs, self.tokenizer, self.max_length)
+        return answered_in_order(examples, self._probabilities, batch_tokens)
+
+    def _probabilities(self, examples: list[Example]) -> list[float]:
+        batch = pack_examples(examples).to(self.device)
+        with torch.inference_mode():
+            logits = self.model.heads["next_sentence"](self.model.bert(batch), {})  # (B, 2)
+        found: list[float] = logits.float().softmax(-1)[:, 0].tolist()
+        return found
