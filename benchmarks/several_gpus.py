@@ -78,7 +78,9 @@ def measure(args: argparse.Namespace, gpus: int, microbatches: int) -> tuple[flo
             launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m"]
         command = [*launcher, "bertsmith", "pretrain", str(recipe)]
         threads = {"OMP_NUM_THREADS": "4"}
-        subprocess.run(command, check=True, env=os.environ | threads, stderr=subprocess.DEVNULL)
+        done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit("\n".join(done.stderr.splitlines()[-8:]))
         lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     steady = [line["tokens_per_second"] for line in lines if line["step"] > WINDOW]
     return statistics.median(steady), lines[-1]["loss"]
