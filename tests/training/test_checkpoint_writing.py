@@ -137,10 +137,15 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_at_the_next_or_at_the_
     monkeypatch.setattr(Trainer, "_step", step)
     monkeypatch.setattr(checkpoint, "write_safetensors", write)
     before_each_write(fill)
-    with pytest.raises(DataError, match=rf"step-000000{failing} cannot be written: No space left"):
+    with pytest.raises(
+        DataError, match=rf"step-000000{failing} cannot be written: No space left"
+    ) as caught:
         run(recipe, NEVER)
+    good = [step for step in (10, 20) if step < failing]
+    hint = f", with --resume to go on after step {good[-1]}" if good else ""
+    assert str(caught.value).endswith(f"then run the same command again{hint}")
     assert done[-1] == last_step
-    assert steps_of(tmp_path / "run") == [step for step in (10, 20) if step < failing]
+    assert steps_of(tmp_path / "run") == good
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
     assert not (tmp_path / "run" / "model.safetensors").exists()
 

@@ -220,6 +220,10 @@ def test_microbatches_that_cannot_be_dealt_out_are_refused() -> None:
     assert Three().share_of(6) == 2
     with pytest.raises(ConfigError, match=r"must be a multiple of the 3 processes; set it to 6"):
         Three().share_of(4)
+    with pytest.raises(
+        ConfigError, match=r"train\.rampup_accumulation_steps \(1\), the microbatch"
+    ):
+        Three().share_of(1, "rampup_accumulation_steps")
 
 
 def test_fine_tuning_by_torchrun_is_refused(

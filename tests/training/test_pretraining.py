@@ -409,3 +409,44 @@ def test_a_damaged_shard_is_named(tmp_path: Path, corpus: Path, name: str) -> No
     recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=100, every=100)
     with pytest.raises(DataError, match=r"damaged.*prepare the text again"):
         run(recipe, f"data.train={shards}")
+
+
+def test_a_folder_that_is_removed_during_a_run_is_made_anew(
+    tmp_path: Path,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
+    calls = []
+
+    def remove(self: MaskedLM, *args: object, original: object = MaskedLM.loss) -> object:
+        calls.append(None)
+        if len(calls) == 13:
+            shutil.rmtree(tmp_path / "run")
+        return original(self, *args)  # type: ignore[operator]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskedLM, "loss", remove)
+        run(recipe)
+    said = capsys.readouterr().err
+    assert said.count("metrics.jsonl has been removed during the run; it begins anew") == 1
+    load_model(tmp_path / "run")
+    PretrainRecipe.load(tmp_path / "run" / "recipe.toml")
+    steps = [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert 5 not in steps
+    assert steps[-1] == 20
+
+
+def test_a_model_is_not_written_among_the_text_it_reads(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, corpus / "train", steps=2)
+    with pytest.raises(ConfigError, match=r"train\.output \(.*\) is a folder of prepared text"):
+        run(recipe)
+
+
+def test_of_a_section_that_differs_the_setting_is_named(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=2)
+    run(recipe)
+    words = r"^data\.short_seqlen is 16 and the run to resume was started with none; resume with"
+    with pytest.raises(ConfigError, match=words):
+        run(recipe, "train.steps=4", "data.short_seqlen=16", resume=True)

@@ -158,7 +158,7 @@ def test_losses_of_a_growing_batch_are_means(tmp_path: Path, corpus: Path) -> No
     assert max(losses) < 1.1 * min(losses)
 
 
-@pytest.mark.parametrize(("first", "last"), [(3, 8), (8, 4), (4, 12)])
+@pytest.mark.parametrize(("first", "last"), [(3, 8), (8, 4), (4, 12), (4, 4)])
 def test_a_ramp_that_does_not_double_is_refused(first: int, last: int) -> None:
     with pytest.raises(ConfigError, match=r"must be accumulation_steps \(\d+\) halved once or"):
         PretrainTraining(
@@ -169,3 +169,5 @@ def test_a_ramp_that_does_not_double_is_refused(first: int, last: int) -> None:
 def test_short_sequences_must_be_shorter() -> None:
     with pytest.raises(ConfigError, match=r"short_seqlen \(128\) must be below max_seqlen \(128\)"):
         PretrainData(train="shards", max_seqlen=128, short_seqlen=128)
+    with pytest.raises(ConfigError, match=r"short_seqlen \(4\) must be at least 5: \[CLS\], and a"):
+        PretrainData(train="shards", max_seqlen=128, short_seqlen=4)

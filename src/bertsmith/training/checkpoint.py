@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
-from bertsmith.errors import CheckpointError
+from bertsmith.errors import CheckpointError, DataError
 from bertsmith.export.model_folder import (
     ModelContents,
     load_weights,
@@ -143,10 +143,20 @@ class Checkpoints:
         Raises:
             DataError: the disk is full or the folder cannot be written.
         """
-        state, best, tokenizer = snapshot.state, snapshot.best, snapshot.tokenizer
-        path = self.path(state.step)
+        path = self.path(snapshot.state.step)
         if path.exists():
             return path
+        try:
+            self._write(path, snapshot)
+        except DataError as error:
+            steps = self.steps()
+            hint = f", with --resume to go on after step {steps[-1]}" if steps else ""
+            raise DataError(f"{error}{hint}") from None
+        self._prune(snapshot.state)
+        return path
+
+    def _write(self, path: Path, snapshot: Snapshot) -> None:
+        state, best, tokenizer = snapshot.state, snapshot.best, snapshot.tokenizer
         if best is not None and state.best_step not in (None, state.step):
             place = self.path_of_best(state.best_step)
             if not place.exists():
@@ -159,8 +169,6 @@ class Checkpoints:
             contents = {"state": dataclasses.asdict(state), "sizes": sizes}
             text = json.dumps(contents, indent=1) + "\n"
             (partial / STATE_FILE).write_text(text, encoding="utf-8")
-        self._prune(state)
-        return path
 
     def path_of_best(self, step: int) -> Path:
         """Where the best model is, when it is that of a step: a checkpoint or a folder beside."""

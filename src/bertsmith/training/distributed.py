@@ -45,15 +45,19 @@ class Group:
         """Whether this process writes the run's files and speaks to the user."""
         return self.rank == 0
 
-    def share_of(self, microbatches: int) -> int:
+    def share_of(self, microbatches: int, setting: str = "accumulation_steps") -> int:
         """How many of a step's microbatches each process works through.
+
+        Args:
+            microbatches: of a step, over all processes.
+            setting: which one of `[train]` says so.
 
         Raises:
             ConfigError: they cannot be dealt out evenly.
         """
         if microbatches % self.size:
             raise ConfigError(
-                f"train.accumulation_steps ({microbatches}), the microbatches of a step over all "
+                f"train.{setting} ({microbatches}), the microbatches of a step over all "
                 f"processes, must be a multiple of the {self.size} processes; set it to "
                 f"{-(-microbatches // self.size) * self.size}, or start fewer"
             )

@@ -83,9 +83,9 @@ class RunLog(Log):
         self._tensorboard = None
         if settings.tensorboard:
             self._tensorboard = _summary_writer(folder / "tensorboard", resumed_step)
-        path = folder / "metrics.jsonl"
-        kept = drop_after(path, resumed_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = folder / "metrics.jsonl"
+        kept = drop_after(self._path, resumed_step)
+        self._file = self._path.open("a", encoding="utf-8")
         # Speed is measured from line to line, so that an evaluation does not count as slowness.
         self._tokens, self._elapsed = 0, 0.0
         if kept:
@@ -144,12 +144,21 @@ class RunLog(Log):
             figures["tokens_per_second"] = (tokens - self._tokens) / seconds
         self._tokens, self._elapsed = tokens, elapsed_seconds
         place = {"step": step, "tokens": tokens, "elapsed_seconds": round(elapsed_seconds, 3)}
+        if not self._path.exists():
+            self._begin_anew()
         self._file.write(metrics_line({"split": split} | place | figures))
         self._file.flush()
         if self._tensorboard is not None:
             for name, value in figures.items():
                 self._tensorboard.add_scalar(f"{name}/{split}", value, step)
         self._show(split, step, progress, figures)
+
+    def _begin_anew(self) -> None:
+        """Go on where a user has removed the file, or the run's whole folder."""
+        self._file.close()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a", encoding="utf-8")
+        self.say(f"{self._path} has been removed during the run; it begins anew")
 
     def _show(self, split: str, step: int, progress: float, figures: dict[str, float]) -> None:
         """Evaluations stay on the screen; training figures replace each other in the bar."""

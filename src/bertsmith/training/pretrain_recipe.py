@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bertsmith.config import BertConfig
+from bertsmith.data.sentence_pairs import MIN_SEQLEN
 from bertsmith.errors import ConfigError
 from bertsmith.training.log import LogSettings
 from bertsmith.training.optimizer import OptimizerSettings
@@ -30,10 +31,11 @@ class PretrainData(Settings):
     """How much of it to measure on, each time the same."""
     max_seqlen: Count = 128
     short_seqlen: Count | None = None
-    """Longest sequence in the first part of the run, where that is to be shorter, as published:
-    128 before 512,"""
+    """Longest sequence in the first part of the run, where that is to be shorter; published are
+    128, and then 512."""
     short_proportion: Fraction = 0.9
-    """for this part of the run, by steps or by time as the run's own length."""
+    """Part of the run, by steps or by time as its own length, that `short_seqlen` is for. A run
+    that is made longer later may so go back to short sequences."""
     single_segment_prob: Fraction = 0.0
     """Part of the sentence pairs that become single segments; the published data has none, and a
     model that has seen pairs alone is lost on a single text."""
@@ -50,6 +52,11 @@ class PretrainData(Settings):
     def __post_init__(self) -> None:
         """Check that something is hidden, and that the two ways leave room for each other."""
         super().__post_init__()
+        if self.short_seqlen is not None and self.short_seqlen < MIN_SEQLEN:
+            raise ConfigError(
+                f"short_seqlen ({self.short_seqlen}) must be at least {MIN_SEQLEN}: [CLS], and a "
+                "wordpiece and [SEP] of each of two texts"
+            )
         if self.short_seqlen is not None and self.short_seqlen >= self.max_seqlen:
             raise ConfigError(
                 f"short_seqlen ({self.short_seqlen}) must be below max_seqlen ({self.max_seqlen}), "
@@ -72,9 +79,10 @@ class PretrainTraining(TrainSettings):
     """Most tokens in a microbatch."""
     rampup_accumulation_steps: Count | None = None
     """Microbatches of the first steps, where the batch is to grow: they are doubled at equal
-    distances until they are `accumulation_steps`,"""
+    distances until they are `accumulation_steps`."""
     rampup_proportion: Fraction = 0.3
-    """when this part of the run is over. Small batches learn more from a token while the loss falls
+    """Part of the run after which the batch of `rampup_accumulation_steps` has grown to its full
+    size. Small batches learn more from a token while the loss falls
     fast (McCandlish et al. 2018, "An empirical model of large-batch training")."""
     shard_model: bool = False
     """Deal parameters, gradients and optimizer state out over the processes of torchrun, for a
@@ -94,7 +102,7 @@ class PretrainTraining(TrainSettings):
         if self.steps is None and self.budget_minutes is None:
             raise ConfigError("steps is not set and budget_minutes neither; the run needs a length")
         first, last = self.rampup_accumulation_steps, self.accumulation_steps
-        if first is not None and first * 2 ** _doublings(first, last) != last:
+        if first is not None and (first == last or first << _doublings(first, last) != last):
             raise ConfigError(
                 f"rampup_accumulation_steps ({first}) must be accumulation_steps ({last}) halved "
                 "once or several times"

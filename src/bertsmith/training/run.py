@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from bertsmith.atomic import write_atomically
+from bertsmith.data.shards import MANIFEST
 from bertsmith.errors import BertsmithError, ConfigError
 from bertsmith.export.model_folder import load_weights, save_model
 from bertsmith.tasks.model import BertForTasks
@@ -113,8 +114,8 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Itera
     device = set_up_torch(recipe.train)
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(joined(device))
-        group.share_of(recipe.train.microbatches(0.0))
         group.share_of(recipe.train.accumulation_steps)
+        group.share_of(recipe.train.microbatches(0.0), "rampup_accumulation_steps")
         group.wait_for_all()
         lock = None
         if group.is_first:
@@ -136,6 +137,10 @@ def check_output(
         ConfigError: as for `start_run`.
     """
     settings = recipe.train
+    if (settings.output / MANIFEST).exists():
+        raise ConfigError(
+            f"train.output ({settings.output}) is a folder of prepared text; choose another one"
+        )
     checkpoints = Checkpoints(settings.output / "checkpoints", keep=settings.keep_checkpoints)
     ended = read_ended_run(settings.output)
     if ended is not None and resume:
@@ -225,7 +230,8 @@ def train(
     if steps is not None and done.step > steps:
         raise ConfigError(
             f"the run in {settings.output} has done {done.step} steps already and is to end after "
-            f"{steps}; raise train.steps or train.epochs, or choose another folder"
+            f"{steps}; make it longer ({'train.steps' if settings.steps else 'train.epochs'}), or "
+            "choose another folder"
         )
     if start.group.is_first:
         start.checkpoints.remove_after(done.step)
@@ -278,6 +284,8 @@ def _leave(
     if not start.group.is_first:
         return
     finish(model)
+    if not (recipe.train.output / RECIPE).exists():  # removed by a user during the run
+        write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
     write_ended_run(recipe.train.output, outcome)
     save_model(recipe.train.output, model, tokenizer)
     if recipe.train.keep_checkpoints == 0:
@@ -308,10 +316,19 @@ def lock_folder(output: Path) -> FileLock:
 
 def _check_same(now: dict[str, Any], then: dict[str, Any]) -> None:
     for name in _FIXED:
-        if _get(now, name) != _get(then, name):
+        ours, theirs = _get(now, name), _get(then, name)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            keys = [key for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)]
+            name, ours, theirs = (
+                (f"{name}.{keys[0]}", ours.get(keys[0]), theirs.get(keys[0]))
+                if keys
+                else (name, None, None)
+            )
+        if ours != theirs:
             raise ConfigError(
-                f"{name} is {_get(now, name)} and the run to resume was started with "
-                f"{_get(then, name)}; resume with the recipe.toml in its folder"
+                f"{name} is {'not set' if ours is None else ours} and the run to resume was "
+                f"started with {'none' if theirs is None else theirs}; resume with the recipe.toml "
+                "in its folder"
             )
 
 
