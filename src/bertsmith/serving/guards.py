@@ -57,7 +57,7 @@ class ApiKeys:
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
         self.app = app
         # Hashes are equally long, so that comparing takes as long for every key.
-        self.digests = [_digest(key) for key in keys]
+        self.digests = [_digest(key.encode()) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401."""
@@ -73,7 +73,7 @@ class ApiKeys:
 
     def _is_known(self, scope: Scope) -> bool:
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        given = _digest(key.strip())
+        given = _digest(key.strip().encode("latin-1"))  # the bytes as they were sent
         # All are compared, so that the time does not tell which one was near.
         matches = [hmac.compare_digest(given, digest) for digest in self.digests]
         return scheme.lower() == "bearer" and any(matches)
@@ -148,5 +148,5 @@ class _Replayed:
         return message or await self._receive()
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -191,8 +190,7 @@ async def _in_time(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
         # Work that nobody waits for any more leaves its queue.
         task.cancel()
         gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await gone
+        await asyncio.gather(task, gone, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:
