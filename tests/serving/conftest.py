@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -127,6 +131,37 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(Embedder, "pooled", gated)
     yield gate
     gate.opened.set()
+
+
+class Running:
+    """A server in a process of its own, on a free port."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "bertsmith", "serve", "--port", "0", *arguments]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        self.first = self.process.stderr.readline()
+        found = re.search(r" at (http://127\.0\.0\.1:\d+)$", self.first)
+        assert found, self.first + self.process.stderr.read()
+        self.url = found[1]
+        self.next = self.process.stderr.readline()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Exit status, and what else was printed."""
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[Running]:
+    server = Running(*arguments)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.communicate()
 
 
 def error_of(answer: httpx2.Response) -> str:

@@ -173,6 +173,19 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Embedder, "pooled", failing)
 
 
+async def test_a_server_that_is_stopping_says_so(serve: Serve) -> None:
+    async with serve("base") as client:
+        app = client._transport.app
+        async with app.router.lifespan_context(app):
+            assert (await client.post(ASKED, json={"input": "a"})).status_code == 200
+        for path in (ASKED, "/v1/tokenize"):
+            answer = await client.post(path, json={"input": "a"})
+            assert answer.status_code == 503
+            assert error_of(answer) == "the server is stopping; ask another one, or later"
+        assert (await client.get("/health/ready")).status_code == 503
+        assert (await client.get("/health/live")).status_code == 200
+
+
 @pytest.mark.usefixtures("broken")
 async def test_a_text_that_breaks_the_model_fails_alone(
     serve: Serve, caplog: pytest.LogCaptureFixture

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import numpy as np
 import openai
 import pytest
-from tests.serving.conftest import error_of
+from tests.serving.conftest import error_of, running
 
 from bertsmith.cli.main import main
 from bertsmith.errors import ConfigError
@@ -25,37 +23,6 @@ from bertsmith.inference.embedder import Embedder
 from bertsmith.serving.server import read_api_keys
 
 Capture = pytest.CaptureFixture[str]
-
-
-class Running:
-    """A server in a process of its own, on a free port."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "bertsmith", "serve", "--port", "0", *arguments]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert self.process.stderr is not None
-        self.first = self.process.stderr.readline()
-        found = re.search(r" at (http://127\.0\.0\.1:\d+)$", self.first)
-        assert found, self.first + self.process.stderr.read()
-        self.url = found[1]
-        self.next = self.process.stderr.readline()
-
-    def ended(self) -> tuple[int, str, str]:
-        """Exit status, and what else was printed."""
-        out, err = self.process.communicate(timeout=30)
-        return self.process.returncode, out, err
-
-
-@contextlib.contextmanager
-def running(*arguments: str) -> Iterator[Running]:
-    server = Running(*arguments)
-    try:
-        yield server
-    finally:
-        server.process.kill()
-        server.process.communicate()
 
 
 def test_it_says_where_it_is_and_what_to_do_next(folders: dict[str, Path]) -> None:

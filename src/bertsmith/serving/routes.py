@@ -87,7 +87,7 @@ def build_router(
         """The models, and what each answers; in OpenAI's form, with more fields."""
         return ModelList(data=[_card(model, created) for model in models])
 
-    @router.get("/v1/models/{name}", responses=_errors(401, 404))
+    @router.get("/v1/models/{name}", responses=_errors(401, 404, 422))
     async def show_model(name: str) -> ModelCard:
         """One of them."""
         return _card(named(name), created)

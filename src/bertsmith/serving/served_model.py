@@ -207,6 +207,8 @@ class ServedModel:
     @contextmanager
     def _admitted(self, count: int) -> Iterator[None]:
         """Hold a place in the queue for each text."""
+        if not self.is_alive:
+            raise RequestError(503, "the server is stopping; ask another one, or later")
         if self._pending + count > self.limits.max_queue:
             raise RequestError(
                 429,
