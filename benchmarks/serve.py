@@ -1,6 +1,6 @@
 """What a server costs: `bertsmith serve` under 1, 8 and 64 clients, beside the library itself.
 
-    python benchmarks/serve.py MODEL [--texts FILE] [--seconds 10]
+    python benchmarks/serve.py MODEL --texts FILE [--seconds 10] [--max-wait-ms 2]
 
 Each client sends one text after the other, taken from the lines of the file, over a connection of
 its own, and checks each answer against the library's for the same text, so that one which is lost
@@ -76,28 +76,29 @@ async def load(
     """Answers, wrong ones, seconds of each, and how long it all took."""
     delays: list[float] = []
     wrong = 0
-    end = time.perf_counter() + seconds
 
-    async def client(number: int) -> None:
+    async def client(session: httpx2.AsyncClient, number: int, end: float) -> None:
         nonlocal wrong
         rng = random.Random(number)
-        async with httpx2.AsyncClient(base_url=url, timeout=60) as session:
-            while time.perf_counter() < end:
-                place = rng.randrange(len(texts))
-                body = (
-                    {"records": [texts[place]]}
-                    if path == "/v1/predict"
-                    else {"input": texts[place], "encoding_format": "base64"}
-                )
-                start = time.perf_counter()
-                answer = await session.post(path, json=body)
-                delays.append(time.perf_counter() - start)
-                if answer.status_code != 200 or not is_same(answer.json(), expected[place]):
-                    wrong += 1
+        while time.perf_counter() < end:
+            place = rng.randrange(len(texts))
+            body = (
+                {"records": [texts[place]]}
+                if path == "/v1/predict"
+                else {"input": texts[place], "encoding_format": "base64"}
+            )
+            start = time.perf_counter()
+            answer = await session.post(path, json=body)
+            delays.append(time.perf_counter() - start)
+            if answer.status_code != 200 or not is_same(answer.json(), expected[place]):
+                wrong += 1
 
-    start = time.perf_counter()
-    await asyncio.gather(*map(client, range(clients)))
-    return len(delays), wrong, delays, time.perf_counter() - start
+    limits = httpx2.Limits(max_connections=clients)
+    async with httpx2.AsyncClient(base_url=url, timeout=60, limits=limits) as session:
+        start = time.perf_counter()
+        asked = [client(session, number, start + seconds) for number in range(clients)]
+        await asyncio.gather(*asked)
+        return len(delays), wrong, delays, time.perf_counter() - start
 
 
 def in_process(queue: Any, *arguments: Any) -> None:
