@@ -17,8 +17,30 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 # A package may import itself and what stands to its right in any of its rows.
 ORDER = (
-    ("cli", "demo", "inference", "training", "export", "tasks", "metrics", "model", "ops"),
-    ("cli", "demo", "inference", "training", "export", "tasks", "metrics", "data", "text"),
+    (
+        "cli",
+        "demo",
+        "serving",
+        "inference",
+        "training",
+        "export",
+        "tasks",
+        "metrics",
+        "model",
+        "ops",
+    ),
+    (
+        "cli",
+        "demo",
+        "serving",
+        "inference",
+        "training",
+        "export",
+        "tasks",
+        "metrics",
+        "data",
+        "text",
+    ),
 )
 FOUNDATIONS = {"batch", "config", "errors", "atomic", "version"}
 # Only these packages of ours may import these of others.
@@ -35,6 +57,11 @@ CONFINED = {
     "matplotlib": {"training"},
     "jinja2": {"training"},
     "triton": {"ops"},
+    "fastapi": {"serving"},
+    "prometheus_client": {"serving"},
+    "pydantic": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
     "pickle": set(),
 }
 

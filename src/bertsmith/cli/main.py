@@ -33,6 +33,7 @@ VERBS = (
     "zero-shot",
     "embed",
     "features",
+    "serve",
     "convert",
     "extend",
     "info",

@@ -98,15 +98,19 @@ class Embedder:
         Raises:
             DataError: one is none of these.
         """
-        examples = text_examples(texts, self.tokenizer, self.max_length)
-        return answered_in_order(examples, self._pooled, batch_tokens)
+        return answered_in_order(self.encode(texts), self.pooled, batch_tokens)
+
+    def encode(self, texts: Iterable[Any]) -> Iterator[Example]:
+        """The texts as the encoder reads them, in order; arguments and errors as `vectors`."""
+        return text_examples(texts, self.tokenizer, self.max_length)
 
     def embed(self, texts: Iterable[Any]) -> Vector:
         """(N, H): the vectors of N texts, all in memory."""
         rows = list(self.vectors(texts))
         return np.stack(rows) if rows else np.empty((0, self.size), np.float32)
 
-    def _pooled(self, examples: list[Example]) -> list[Vector]:
+    def pooled(self, examples: list[Example]) -> list[Vector]:
+        """(H,) for each of what `encode` gave, computed at once."""
         batch = pack_examples(examples).to(self.device)
         with torch.inference_mode():
             output = self.model.bert(batch, all_hidden_states=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from bertsmith.text.tokenizer import Tokenizer
 
 # Sequences that are computed at once when words are compared.
 BATCH_SEQUENCES = 32
+# Each has a row as long as the vocabulary: 60 MB for the published ones.
+MASKS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -60,38 +63,81 @@ def fill_mask(
     check_fills_masks(model)
     if not 1 <= top_k <= tokenizer.vocab_size:
         raise ConfigError(f"top_k ({top_k}) must be from 1 to {tokenizer.vocab_size}")
-    encoding = tokenizer.encode(text)
-    masks = [i for i, wordpiece in enumerate(encoding.ids) if wordpiece == tokenizer.mask_id]
-    if not masks:
-        raise DataError(
-            f"{text!r} holds no [MASK]; write [MASK], in capitals, where a word is to be found"
-        )
+    encoding = encode_masked(tokenizer, text)
     was_training = model.training
     model.eval()
     try:
         if words is None:
-            return _likeliest(model, tokenizer, encoding, masks, top_k)
-        spelled = {word: _spelled(tokenizer, word) for word in words}
-        return [_compared(model, tokenizer, encoding, mask, spelled) for mask in masks]
+            return likeliest_words(model, tokenizer, [encoding], top_k)[0]
+        return compared_words(model, tokenizer, encoding, words)
     finally:
         model.train(was_training)
 
 
-def _likeliest(
-    model: BertForTasks, tokenizer: Tokenizer, encoding: Encoding, masks: list[int], top_k: int
-) -> list[list[Candidate]]:
+def encode_masked(tokenizer: Tokenizer, text: str) -> Encoding:
+    """A text as the model reads it.
+
+    Raises:
+        DataError: it has no [MASK].
+    """
+    encoding = tokenizer.encode(text)
+    if tokenizer.mask_id not in encoding.ids:
+        raise DataError(
+            f"{text!r} holds no [MASK]; write [MASK], in capitals, where a word is to be found"
+        )
+    return encoding
+
+
+def likeliest_words(
+    model: BertForTasks, tokenizer: Tokenizer, encodings: Sequence[Encoding], top_k: int
+) -> list[list[list[Candidate]]]:
+    """As `fill_mask` without `words`, for texts that are computed at once.
+
+    Args:
+        model: with a `masked_lm` head, in evaluation.
+        tokenizer: the model's.
+        encodings: as `encode_masked` gives them.
+        top_k: how many words for each [MASK].
+    """
+    masks = [_masks(tokenizer, encoding) for encoding in encodings]
+    ids, segment_ids = zip(*((each.ids, each.segment_ids) for each in encodings), strict=True)
     device = next(model.parameters()).device
-    batch = Batch.from_sequences([encoding.ids], [encoding.segment_ids]).to(device)
-    targets = {"masked_positions": torch.tensor(masks, device=device)}
-    with torch.inference_mode():
-        logits = model.heads["masked_lm"](model.bert(batch), targets)  # (M, V)
-        # The model may have room for more wordpieces than the vocabulary has.
-        probs, ids = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
+    batch = Batch.from_sequences(ids, segment_ids).to(device)
+    starts = batch.cu_seqlens.tolist()
+    places = [start + mask for start, each in zip(starts, masks, strict=False) for mask in each]
     pieces = tokenizer.vocabulary.pieces
-    return [
-        [Candidate(pieces[i], p) for i, p in zip(row_ids, row_probs, strict=True)]
-        for row_ids, row_probs in zip(ids.tolist(), probs.tolist(), strict=True)
-    ]
+    rows: list[list[Candidate]] = []
+    with torch.inference_mode():
+        output = model.bert(batch)
+        for first in range(0, len(places), MASKS_AT_ONCE):
+            part = torch.tensor(places[first : first + MASKS_AT_ONCE], device=device)
+            logits = model.heads["masked_lm"](output, {"masked_positions": part})  # (M, V)
+            # The model may have room for more wordpieces than the vocabulary has.
+            probs, found = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
+            rows += (
+                [Candidate(pieces[i], p) for i, p in zip(row_ids, row_probs, strict=True)]
+                for row_ids, row_probs in zip(found.tolist(), probs.tolist(), strict=True)
+            )
+    remaining = iter(rows)
+    return [list(islice(remaining, len(each))) for each in masks]
+
+
+def compared_words(
+    model: BertForTasks, tokenizer: Tokenizer, encoding: Encoding, words: Sequence[str]
+) -> list[list[Candidate]]:
+    """As `fill_mask` with `words`, of a text that `encode_masked` gave; `model` in evaluation.
+
+    Raises:
+        DataError: a word is none, or one that the vocabulary has no wordpieces for.
+    """
+    spelled = {word: _spelled(tokenizer, word) for word in words}
+    masks = _masks(tokenizer, encoding)
+    return [_compared(model, tokenizer, encoding, mask, spelled) for mask in masks]
+
+
+def _masks(tokenizer: Tokenizer, encoding: Encoding) -> list[int]:
+    """The places of [MASK]."""
+    return [i for i, wordpiece in enumerate(encoding.ids) if wordpiece == tokenizer.mask_id]
 
 
 def _spelled(tokenizer: Tokenizer, word: str) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from bertsmith.data.example import Example
+from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
@@ -91,14 +91,23 @@ class Predictor:
         self, records: Iterable[Any], *, batch_tokens: int | None = None
     ) -> Iterator[ScoredRecord]:
         """The task's scores of each record before an answer is made of them; else as `predict`."""
+        yield from self.score(self.encode(records), batch_tokens=batch_tokens)
+
+    def encode(self, records: Iterable[Any]) -> Iterator[EncodedRecord]:
+        """The records as the encoder reads them, in order; arguments and errors as `predict`."""
         if isinstance(records, str | Mapping | Record):
             raise DataError("predict takes many records and got a single one; put it in a list")
         unlabelled = (
             self.task.without_label(self._record(item, i)) for i, item in enumerate(records, 1)
         )
-        encoded = self.task.encode(unlabelled, self.tokenizer, max_length=self.max_length)
+        return self.task.encode(unlabelled, self.tokenizer, max_length=self.max_length)
+
+    def score(
+        self, encoded: Iterable[EncodedRecord], *, batch_tokens: int | None = None
+    ) -> Iterator[ScoredRecord]:
+        """The task's scores of what `encode` gave, in order; `batch_tokens` as for `predict`."""
         tokens = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
-        yield from score_records(self.task, encoded, self._logits, tokens)
+        return score_records(self.task, encoded, self._logits, tokens)
 
     def _logits(self, examples: list[Example]) -> Tensor:
         with torch.inference_mode():
