@@ -183,7 +183,10 @@ def test_a_run_is_not_resumed_in_another_mode(finished: Finished, start: Path) -
     _, settings = finished
     for other, name in (
         (mood_recipe(start, settings.train.output), "mode"),
-        (features_recipe(start, settings.train.output, features={"layers": [-1]}), "features"),
+        (
+            features_recipe(start, settings.train.output, features={"layers": [-1]}),
+            "features.layers",
+        ),
     ):
         with pytest.raises(ConfigError, match=f"{name} is .* and the run to resume was"):
             finetune(other, resume=True)
