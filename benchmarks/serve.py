@@ -118,7 +118,11 @@ def main() -> None:
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
-        url = re.search(r"http://\S+", server.stderr.readline())[0]  # type: ignore[index]
+        said = server.stderr.readline()
+        found = re.search(r"http://\S+", said)
+        if found is None:
+            raise SystemExit(said.strip() or "the server has not started")
+        url = found[0]
         card = httpx2.get(f"{url}/v1/models").json()["data"][0]
         path = "/v1/predict" if card["record"] else "/v1/embeddings"
         answers, library = of_library(args.model, texts, bool(card["record"]))

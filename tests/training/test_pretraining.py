@@ -450,3 +450,19 @@ def test_of_a_section_that_differs_the_setting_is_named(tmp_path: Path, corpus: 
     words = r"^data\.short_seqlen is 16 and the run to resume was started with none; resume with"
     with pytest.raises(ConfigError, match=words):
         run(recipe, "train.steps=4", "data.short_seqlen=16", resume=True)
+
+
+def test_a_run_of_before_there_was_a_setting_goes_on(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=10)
+    run(recipe)
+    state = tmp_path / "run" / "checkpoints" / "step-00000010" / "training.json"
+    contents = json.loads(state.read_text(encoding="utf-8"))
+    del contents["state"]["recipe"]["train"]["rampup_proportion"]
+    del contents["state"]["recipe"]["data"]["short_proportion"]
+    state.write_text(json.dumps(contents), encoding="utf-8")
+    (tmp_path / "run" / "run.json").unlink()
+    assert run(recipe, "train.steps=12", resume=True).outcome.state.step == 12
+    with pytest.raises(
+        ConfigError, match=r"^train\.rampup_proportion is 0\.5 and the run to resume"
+    ):
+        run(recipe, "train.steps=14", "train.rampup_proportion=0.5", resume=True)

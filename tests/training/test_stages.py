@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,18 @@ from tests.training.conftest import write_recipe
 
 from bertsmith.batch import Batch
 from bertsmith.data.loader import LoadedBatch, Position
+from bertsmith.data.shards import TokenizedCorpus
+from bertsmith.data.wordpiece_ids import WordpieceIds
 from bertsmith.errors import ConfigError
 from bertsmith.tasks.model import BertForTasks
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training import pretraining
+from bertsmith.training.checkpoint import Checkpoints
+from bertsmith.training.distributed import Group
 from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.pretrain_recipe import PretrainData, PretrainRecipe, PretrainTraining
 from bertsmith.training.pretraining import pretrain
+from bertsmith.training.run import Start
 from bertsmith.training.stages import Stage, batches_in_turn
 
 NO_DROPOUT = ("model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0")
@@ -104,6 +112,42 @@ def test_a_run_begins_with_short_sequences(
     steps = seen_in_a_run(monkeypatch, PretrainRecipe.load(path, GROWING))
     assert all(longest <= 16 for step in steps[:6] for longest in step)
     assert all(16 < longest <= 32 for step in steps[6:] for longest in step)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_packed"),
+    [
+        ((), True),
+        (("model.hidden_size=48",), False),  # heads of 24, which no kernel of ours has
+        (("model.attention=sdpa",), False),
+        (("model.attention=varlen", "model.hidden_size=48"), True),
+        (("train.precision=fp32",), False),
+        (("train.compile=false",), False),
+        (("train.device=cpu",), False),
+    ],
+)
+def test_stages_have_one_shape_where_that_is_no_padding(
+    tmp_path: Path, corpus: Path, settings: tuple[str, ...], is_packed: bool
+) -> None:
+    path = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)
+    own = ("model.hidden_size=64", "train.compile=true", "train.precision=bf16", *GROWING)
+    recipe = PretrainRecipe.load(path, (*own, *settings))
+    device = torch.device(recipe.train.device or "cuda")
+    begun = Start(Checkpoints(tmp_path, keep=1), device, None, None, Group())
+    model = BertForTasks(recipe.model.config(100), [])
+    assert pretraining._reads_packed(recipe, begun, model) == is_packed
+    ids = WordpieceIds.of(Tokenizer.load(recipe.data.train))
+    of_corpus = partial(
+        pretraining._batches_of(recipe, ids), TokenizedCorpus.open(recipe.data.train), 1, Group()
+    )
+    short, long = pretraining._stages(recipe, of_corpus, has_one_shape=is_packed)
+    shapes = []
+    for stage in (short, long):
+        with contextlib.closing(stage.source.batches()) as batches:
+            batch = next(batches).batch
+            shapes.append((batch.num_sequences, batch.max_seqlen))
+            assert int(batch.cu_seqlens.diff().max()) <= (16 if stage is short else 32)
+    assert (shapes[0] == shapes[1]) == is_packed
 
 
 @pytest.mark.parametrize("first", [4, 6, 7])

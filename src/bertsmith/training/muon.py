@@ -99,8 +99,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
     """Give each matrix's nearest (semi-)orthogonal one, up to the error that `QUINTIC` leaves.
 
-    Matrices of one shape go through together. The arithmetic is in
-    bfloat16 where that is fast: the iteration corrects what its own rounding does.
+    Matrices of one shape go through together. The arithmetic is in bfloat16 where that is fast: the
+    iteration corrects what its own rounding does.
 
     Returns:
         in the order given, each with its shape and type.

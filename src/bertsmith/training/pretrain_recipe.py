@@ -82,8 +82,8 @@ class PretrainTraining(TrainSettings):
     distances until they are `accumulation_steps`."""
     rampup_proportion: Fraction = 0.3
     """Part of the run after which the batch of `rampup_accumulation_steps` has grown to its full
-    size. Small batches learn more from a token while the loss falls
-    fast (McCandlish et al. 2018, "An empirical model of large-batch training")."""
+    size. Small batches learn more from a token while the loss falls fast (McCandlish et al. 2018,
+    "An empirical model of large-batch training")."""
     shard_model: bool = False
     """Deal parameters, gradients and optimizer state out over the processes of torchrun, for a
     model that does not fit on one GPU. With `bert_adam` and `adamw`, not with `fp8`."""

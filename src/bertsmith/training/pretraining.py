@@ -16,7 +16,7 @@ from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.data.wordpiece_ids import WordpieceIds
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.model_folder import load_pretrained
-from bertsmith.ops.attention import get_attention
+from bertsmith.ops.attention import HEAD_SIZES, auto, get_attention, triton, varlen
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task, task_class
 from bertsmith.tasks.task import RecordTask, Task
@@ -25,6 +25,7 @@ from bertsmith.training.curves import draw_curves
 from bertsmith.training.distributed import Group, is_distributed
 from bertsmith.training.evaluation import evaluate
 from bertsmith.training.fp8_layers import use_fp8
+from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.stages import Stage
@@ -79,8 +80,9 @@ def _pretrain(
 ) -> Pretrained:
     data, settings = recipe.data, recipe.train
     batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
-    stages = _stages(recipe, start, partial(batches_of, corpus, settings.seed, start.group))
     model, tokenizer = _build_model(recipe, corpus, tokenizer)
+    of_corpus = partial(batches_of, corpus, settings.seed, start.group)
+    stages = _stages(recipe, of_corpus, has_one_shape=_reads_packed(recipe, start, model))
     if settings.precision == "fp8":
         use_fp8(model.bert, start.device)
     entropy = unigram_entropy(corpus.unigram_counts(), (held_out_corpus or corpus).unigram_counts())
@@ -157,18 +159,32 @@ def unigram_entropy(train_counts: npt.NDArray[np.int64], counts: npt.NDArray[np.
     return float(-(counts / counts.sum()) @ np.log(smoothed / smoothed.sum()))
 
 
+def _reads_packed(recipe: PretrainRecipe, start: Start, model: BertForTasks) -> bool:
+    """Whether the model is compiled and attends to packed sequences.
+
+    Then room for sequences that are not there, and for tokens that they do not have, costs next to
+    nothing; elsewhere it is padding.
+    """
+    settings, attention = recipe.train, get_attention(recipe.model.attention)
+    config = model.config
+    size = config.hidden_size // config.num_attention_heads
+    is_packed = attention is varlen or (attention in (auto, triton) and size in HEAD_SIZES)
+    is_half = choose_precision(settings.precision, start.device) != "fp32"
+    return settings.compile and start.device.type == "cuda" and is_half and is_packed
+
+
 def _stages(
-    recipe: PretrainRecipe, start: Start, batches_of: Callable[..., PretrainingBatches]
+    recipe: PretrainRecipe, batches_of: Callable[..., PretrainingBatches], *, has_one_shape: bool
 ) -> list[Stage]:
     """The sources of a run in turn.
 
-    Compiled for a GPU, where sequences of length 0 cost next to nothing, all have the same shapes:
-    to compile a model again would take as long as hundreds of steps.
+    With `has_one_shape` all batches have the same: to compile a model again would take as long as
+    hundreds of steps.
     """
-    data, settings = recipe.data, recipe.train
+    data = recipe.data
     if data.short_seqlen is None:
         return [Stage(batches_of())]
-    if settings.compile and start.device.type == "cuda" and settings.precision != "fp32":
+    if has_one_shape:
         short = batches_of(example_seqlen=data.short_seqlen)
         long = batches_of(min_sequences=short.max_sequences)
     else:

@@ -144,7 +144,7 @@ def check_output(
     checkpoints = Checkpoints(settings.output / "checkpoints", keep=settings.keep_checkpoints)
     ended = read_ended_run(settings.output)
     if ended is not None and resume:
-        _check_same(recipe.to_dict(), ended.state.recipe)
+        _check_same(recipe, ended.state.recipe)
         if has_length_of(recipe.to_dict(), ended.state.recipe):
             return checkpoints, None, ended
     state = checkpoints.latest()
@@ -154,7 +154,7 @@ def check_output(
             "choose another folder for this one"
         )
     if state is not None:
-        _check_same(recipe.to_dict(), state.recipe)
+        _check_same(recipe, state.recipe)
     elif ended is not None:
         raise ConfigError(
             f"{settings.output} holds a run that is over after {ended.state.step} steps, without "
@@ -314,7 +314,11 @@ def lock_folder(output: Path) -> FileLock:
     return lock
 
 
-def _check_same(now: dict[str, Any], then: dict[str, Any]) -> None:
+def _check_same(recipe: PretrainRecipe | FinetuneRecipe, then: dict[str, Any]) -> None:
+    now = recipe.to_dict()
+    with contextlib.suppress(ConfigError):
+        # A setting that there was not when the run was started has its default.
+        then = type(recipe).from_dict(then).to_dict()
     for name in _FIXED:
         ours, theirs = _get(now, name), _get(then, name)
         if isinstance(ours, dict) and isinstance(theirs, dict):
