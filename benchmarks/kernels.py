@@ -86,9 +86,11 @@ def attention_benches(args: argparse.Namespace) -> dict[str, Callable[[], object
             qkv, bounds, one, *sizes
         )
         both = "BACKWARD_QUERY BACKWARD_KEY"
-        benches[f"{both}{label}"] = lambda saved=saved: attention.packed_attention_backward(*saved)
-        benches[f"{both} 8-bit{label}"] = lambda saved=saved: (
-            attention.packed_attention_8_bit_backward(*saved, factor)
+        benches[f"{both}{label}"] = lambda saved=saved: attention.packed_attention_backward(
+            *saved, None
+        )
+        benches[f"{both} 8-bit{label}"] = lambda saved=saved: attention.packed_attention_backward(
+            *saved, factor
         )
     return benches
 

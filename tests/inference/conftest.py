@@ -21,18 +21,21 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "paris", "is", "the", "c
 PIECES += ["france", ".", "a", "good", "bad", "film", "##s", "fine", "book", "dull"]
 
 
-def save(folder: Path, tasks: list[Task]) -> Path:
+def save(
+    folder: Path, tasks: list[Task], *, pieces: list[str] = PIECES, positions: int = 12
+) -> Path:
+    """A model of random weights."""
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(PIECES) + 4,  # more than the vocabulary has, as in padded models
+        vocab_size=len(pieces) + 4,  # more than the vocabulary has, as in padded models
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=12,
+        max_position_embeddings=positions,
         initializer_range=0.3,
     )
-    tokenizer = Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True)
+    tokenizer = Tokenizer.from_vocabulary(Vocabulary(pieces), lowercase=True)
     save_model(folder, BertForTasks(config, tasks), tokenizer)
     return folder
 

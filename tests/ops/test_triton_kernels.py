@@ -140,7 +140,6 @@ PROJECTED = [
 def test_projection_and_attention_are_the_definition(
     lengths: list[int], precision: str, most: float, most_of_gradient: float
 ) -> None:
-    from bertsmith.ops.fp8 import fp8_projected_attention
     from bertsmith.ops.projected_attention import projected_attention
 
     heads, hidden, tokens = 2, 128, sum(lengths)
@@ -151,8 +150,8 @@ def test_projection_and_attention_are_the_definition(
     weights = (1e-6 * torch.randn(tokens, hidden, generator=generator)).cuda().bfloat16()
     bounds = torch.tensor([0, *lengths]).cumsum(0).int()
     layout = RaggedLayout(bounds.cuda(), 512)
-    attend = fp8_projected_attention if precision == "fp8" else projected_attention
-    actual = attend(x, weight, bias, layout, heads, 0.0)
+    in_8_bits = precision == "fp8"
+    actual = projected_attention(x, weight, bias, layout, heads, 0.0, in_8_bits=in_8_bits)
     actual.backward(weights)
 
     double = [part.detach().double().cpu().requires_grad_() for part in (x, weight, bias)]

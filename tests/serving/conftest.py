@@ -14,22 +14,17 @@ from typing import Any
 
 import httpx2
 import pytest
-import torch
+from tests.inference import conftest as inference
 
-from bertsmith.config import BertConfig
-from bertsmith.export.model_folder import load_model, save_model
+from bertsmith.export.model_folder import load_model
 from bertsmith.inference.embedder import Embedder
 from bertsmith.serving.app import build_app
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.served_model import ServedModel
-from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
-from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.text.vocabulary import Vocabulary
 
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "paris", "is", "the", "capital", "of"]
-PIECES += ["france", ".", "a", "good", "bad", "film", "##s", "fine", "book", "dull", "東"]
+PIECES = [*inference.PIECES, "東"]
 
 TASKS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "classes": [("sequence_classification", {"labels": ["neg", "pos"]})],
@@ -53,20 +48,9 @@ def anyio_backend() -> str:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A model folder for each of `TASKS`."""
     root = tmp_path_factory.mktemp("served")
-    tokenizer = Tokenizer.from_vocabulary(Vocabulary(PIECES), lowercase=True)
     for name, tasks in TASKS.items():
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(PIECES) + 4,  # more than the vocabulary has, as in padded models
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-            max_position_embeddings=24,
-            initializer_range=0.3,
-        )
         built = [build_task(task, **settings) for task, settings in tasks]
-        save_model(root / name, BertForTasks(config, built), tokenizer)
+        inference.save(root / name, built, pieces=PIECES, positions=24)
     return {name: root / name for name in TASKS}
 
 

@@ -15,7 +15,7 @@ from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.tasks.sequence_regression import SequenceRegression
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.collapse import CollapseWatch, constant_answer_loss
-from bertsmith.training.trainer import Evaluated
+from bertsmith.training.held_out import Evaluated
 
 CONSTANT = {"matthews_correlation": 0.0, "accuracy": 0.5, "majority_accuracy": 0.5}
 LEARNED = {"matthews_correlation": 0.6, "accuracy": 0.8, "majority_accuracy": 0.5}

@@ -10,7 +10,7 @@ from tests.training.mood_runs import mood_recipe, write_start
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.ended_run import FILE, has_length_of, read_ended_run, write_ended_run
 from bertsmith.training.finetuning import finetune
-from bertsmith.training.trainer import Outcome
+from bertsmith.training.outcome import Outcome
 
 STATE = TrainingState(step=7, best_step=3, best_figures={"f1": 0.5}, recipe={"train": {"steps": 7}})
 

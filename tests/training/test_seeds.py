@@ -23,6 +23,7 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, finetune, finetune_seeds
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.seeds import (
     SeedRun,
     SeedsOutcome,
@@ -31,7 +32,7 @@ from bertsmith.training.seeds import (
     run_with_restarts,
     spread,
 )
-from bertsmith.training.trainer import DivergedError, Outcome
+from bertsmith.training.trainer import DivergedError
 
 FLAT = "nothing was learned"
 

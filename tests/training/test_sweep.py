@@ -20,10 +20,11 @@ from bertsmith.training import sweep as module
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.recipe_file import read_toml
 from bertsmith.training.search_space import Range, space_of
 from bertsmith.training.sweep import Sweep, Trial
-from bertsmith.training.trainer import DivergedError, Outcome
+from bertsmith.training.trainer import DivergedError
 
 SPACE: dict[str, Any] = {"optimizer.learning_rate": [1e-5, 1e-4, 1e-3], "train.batch_size": [8, 16]}
 Score = Callable[[FinetuneRecipe], Any]

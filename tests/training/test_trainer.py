@@ -22,13 +22,14 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from bertsmith.training import trainer as module
 from bertsmith.training.checkpoint import Checkpoints
+from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import LogSettings, RunLog
 from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.optimizer import OptimizerSettings
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings
 from bertsmith.training.stages import Stage
-from bertsmith.training.trainer import HeldOut, Trainer
+from bertsmith.training.trainer import Trainer
 
 PIECES = [*SPECIAL_TOKENS, *(f"w{i}" for i in range(15))]
 CONFIG = BertConfig(

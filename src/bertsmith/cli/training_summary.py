@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bertsmith.training.trainer import Outcome
+    from bertsmith.training.outcome import Outcome
 
 
 def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:

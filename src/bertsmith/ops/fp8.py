@@ -12,7 +12,7 @@ multiplied by a constant, in e4m3; gradients, in e5m2, are scaled by the largest
 
 Source: Micikevicius et al. 2022, "FP8 formats for deep learning".
 
-Dimension key: `T` tokens of the batch, `H` hidden size, `N` heads, `F` features.
+Dimension key: `T` tokens of the batch, `H` hidden size, `F` features.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bertsmith.ops.attention import dropout_seed
-from bertsmith.ops.ragged import RaggedLayout
-from bertsmith.ops.triton_attention import packed_attention, packed_attention_8_bit_backward
 from bertsmith.ops.triton_gelu import bias_gelu_8_bit, bias_gelu_8_bit_backward
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -34,35 +31,6 @@ ACTIVATION_SCALE, WEIGHT_SCALE = 4.0, 16.0
 # What the largest gradient that a layer gets becomes, looked for in every so many-th token: there
 # is room above for one that is two hundred times as large, in the others or inside the layer.
 LARGEST_GRADIENT, TOKENS_LOOKED_AT = 256.0, 16
-
-
-def fp8_projected_attention(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    layout: RaggedLayout,
-    num_heads: int,
-    dropout_prob: float,
-) -> Tensor:
-    """As `projected_attention`, with the projection's products in 8 bits.
-
-    Args:
-        x: (T, H) bfloat16, a layer norm's output; T and H multiples of 16.
-        weight: (3 H, H) float32.
-        bias: (3 H,) float32.
-        layout: of the batch.
-        num_heads: N.
-        dropout_prob: of the attention probabilities, below 1.
-
-    Returns:
-        (T, H) bfloat16.
-    """
-    seed = dropout_seed(dropout_prob, x.device)
-    bounds, longest = layout.cu_seqlens, layout.max_seqlen
-    output: Tensor = _ProjectedAttention.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, bounds, seed, longest, num_heads, dropout_prob
-    )
-    return output
 
 
 def fp8_feed_forward(
@@ -84,61 +52,27 @@ def fp8_feed_forward(
     return output
 
 
-class _ProjectedAttention(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        cu_seqlens: Tensor,
-        seed: Tensor | None,
-        max_seqlen: int,
-        num_heads: int,
-        dropout_prob: float,
-    ) -> Tensor:
-        qkv = _forward_product(_to_8_bit(x, ACTIVATION_SCALE, E4M3), weight, bias)
-        qkv = qkv.view(len(x), 3, num_heads, -1)
-        out, lse = packed_attention(qkv, cu_seqlens, seed, max_seqlen, dropout_prob)
-        ctx.save_for_backward(x, weight, qkv, out, lse, cu_seqlens, seed)
-        ctx.max_seqlen, ctx.dropout_prob = max_seqlen, dropout_prob
-        context: Tensor = out.flatten(1)
-        return context
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, *saved = ctx.saved_tensors
-        scale = _gradient_scale(gradients[0])
-        grad_out = gradients[0].view_as(saved[1])
-        grad_qkv, small, grad_bias = packed_attention_8_bit_backward(
-            grad_out, *saved, ctx.max_seqlen, ctx.dropout_prob, scale
-        )
-        grad_x = _backward_product(small.flatten(1), weight, scale)
-        grad_weight = (grad_qkv.flatten(1).t() @ x).float()
-        return grad_x, grad_weight, grad_bias.flatten(), None, None, None, None, None
-
-
 class _FeedForward(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, wide: Tensor, wide_bias: Tensor, narrow: Tensor, narrow_bias: Tensor
     ) -> Tensor:
-        widened = _forward_product(_to_8_bit(x, ACTIVATION_SCALE, E4M3), wide)
+        widened = forward_product(x, wide)
         activated, small = bias_gelu_8_bit(widened, wide_bias, ACTIVATION_SCALE)
         ctx.save_for_backward(x, wide, wide_bias, widened, activated, narrow)
-        return _forward_product(small, narrow, narrow_bias)
+        return _product_of_8_bits(small, narrow, narrow_bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         x, wide, wide_bias, widened, activated, narrow = ctx.saved_tensors
         grad = gradients[0]
-        scale = _gradient_scale(grad)
-        grad_activated = _backward_product(_to_8_bit(grad, scale, E5M2), narrow, scale)
+        scale = gradient_scale(grad)
+        grad_activated = backward_product(_to_8_bit(grad, scale, E5M2), narrow, scale)
         grad_widened, small, grad_wide_bias = bias_gelu_8_bit_backward(
             grad_activated, widened, wide_bias, scale
         )
         return (
-            _backward_product(small, wide, scale),
+            backward_product(small, wide, scale),
             (grad_widened.t() @ x).float(),
             grad_wide_bias,
             (grad.t() @ activated).float(),
@@ -151,13 +85,21 @@ def _to_8_bit(x: Tensor, scale: float | Tensor, dtype: torch.dtype) -> Tensor:
     return (x.float() * scale).clamp(-limit, limit).to(dtype)
 
 
-def _gradient_scale(grad: Tensor) -> Tensor:
-    """A number on the device."""
+def gradient_scale(grad: Tensor) -> Tensor:
+    """What a layer's output gradient, (T, F), and those inside the layer are multiplied with.
+
+    A number on the device.
+    """
     return LARGEST_GRADIENT / grad[::TOKENS_LOOKED_AT].abs().amax().float().clamp(min=1e-30)
 
 
-def _forward_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(T, H) e4m3, (F, H) float32 → (T, F) bfloat16."""
+def forward_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A linear layer: (T, H) bfloat16, (F, H) and (F,) float32 → (T, F) bfloat16."""
+    return _product_of_8_bits(_to_8_bit(x, ACTIVATION_SCALE, E4M3), weight, bias)
+
+
+def _product_of_8_bits(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(T, H) e4m3, times `ACTIVATION_SCALE`; else as `forward_product`."""
     small = _to_8_bit(weight, WEIGHT_SCALE, E4M3)
     return torch._scaled_mm(
         x,
@@ -170,8 +112,14 @@ def _forward_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     )
 
 
-def _backward_product(grad: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """(T, F) e5m2, (F, H) float32 → (T, H) bfloat16."""
+def backward_product(grad: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """The gradient of what a layer reads: (T, F) e5m2, (F, H) float32 → (T, H) bfloat16.
+
+    Args:
+        grad: that of its output, times `scale`.
+        weight: the layer's.
+        scale: as `gradient_scale` gives it.
+    """
     turned = _to_8_bit(weight.t(), WEIGHT_SCALE, E4M3).contiguous()
     unit = weight.new_full((), 1 / WEIGHT_SCALE)
     return torch._scaled_mm(

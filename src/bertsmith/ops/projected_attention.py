@@ -32,6 +32,8 @@ def projected_attention(
     layout: RaggedLayout,
     num_heads: int,
     dropout_prob: float,
+    *,
+    in_8_bits: bool = False,
 ) -> Tensor:
     """Project and attend, in half precision on a GPU.
 
@@ -42,6 +44,9 @@ def projected_attention(
         layout: of the batch.
         num_heads: N.
         dropout_prob: of the attention probabilities, below 1.
+        in_8_bits: make the projection's products of 8-bit numbers (`ops/fp8.py`), but for the
+            gradient of its weight; then `x` is a layer norm's output in bfloat16, and T and H are
+            multiples of 16.
 
     Returns:
         (T, H) in the precision that products with `x` have.
@@ -50,7 +55,7 @@ def projected_attention(
     seed = dropout_seed(dropout_prob, x.device)
     bounds, longest = layout.cu_seqlens, layout.max_seqlen
     output: Tensor = _ProjectedAttention.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, bounds, seed, longest, num_heads, dropout_prob
+        x, weight, bias, bounds, seed, longest, num_heads, dropout_prob, in_8_bits
     )
     return output
 
@@ -67,14 +72,20 @@ class _ProjectedAttention(torch.autograd.Function):
         max_seqlen: int,
         num_heads: int,
         dropout_prob: float,
+        in_8_bits: bool,
     ) -> Tensor:
         from bertsmith.ops.triton_attention import packed_attention
 
-        qkv = F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
+        if in_8_bits:
+            from bertsmith.ops.fp8 import forward_product
+
+            qkv = forward_product(x, weight, bias)
+        else:
+            qkv = F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
         qkv = qkv.view(len(x), 3, num_heads, -1)
         out, lse = packed_attention(qkv, cu_seqlens, seed, max_seqlen, dropout_prob)
         ctx.save_for_backward(x, weight, qkv, out, lse, cu_seqlens, seed)
-        ctx.max_seqlen, ctx.dropout_prob = max_seqlen, dropout_prob
+        ctx.numbers, ctx.in_8_bits = (max_seqlen, dropout_prob), in_8_bits
         context: Tensor = out.flatten(1)
         return context
 
@@ -83,10 +94,17 @@ class _ProjectedAttention(torch.autograd.Function):
         from bertsmith.ops.triton_attention import packed_attention_backward
 
         x, weight, *saved = ctx.saved_tensors
-        grad_qkv, grad_bias = packed_attention_backward(
-            gradients[0].view_as(saved[1]), *saved, ctx.max_seqlen, ctx.dropout_prob
-        )
-        grad = grad_qkv.flatten(1)
-        grad_x = grad @ weight.to(grad.dtype)
-        grad_weight = (grad.t() @ x).to(weight.dtype)
-        return grad_x, grad_weight, grad_bias.flatten(), None, None, None, None, None
+        grad_out = gradients[0].view_as(saved[1])
+        if ctx.in_8_bits:
+            from bertsmith.ops.fp8 import backward_product, gradient_scale
+
+            scale = gradient_scale(gradients[0])
+            grad_qkv, small, grad_bias = packed_attention_backward(
+                grad_out, *saved, *ctx.numbers, scale
+            )
+            grad_x = backward_product(small.flatten(1), weight, scale)
+        else:
+            grad_qkv, _, grad_bias = packed_attention_backward(grad_out, *saved, *ctx.numbers, None)
+            grad_x = grad_qkv.flatten(1) @ weight.to(grad_qkv.dtype)
+        grad_weight = (grad_qkv.flatten(1).t() @ x).to(weight.dtype)
+        return grad_x, grad_weight, grad_bias.flatten(), None, None, None, None, None, None

@@ -354,18 +354,40 @@ def _(
     )
 
 
-def _launch_backward(
+@torch.library.custom_op("bertsmith::packed_attention_backward", mutates_args=())
+def packed_attention_backward(
     grad_out: Tensor,
-    saved: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None],
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    cu_seqlens: Tensor,
+    seed: Tensor | None,
     max_seqlen: int,
     dropout_prob: float,
-    small: Tensor | None,
     factor: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    qkv, out, lse, cu_seqlens, seed = saved
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of `packed_attention`: (T, N, D) → (T, 3, N, D), and what is made of it besides.
+
+    Args:
+        grad_out: (T, N, D), of the output.
+        qkv: as it was for `packed_attention`.
+        out: what that gave;
+        lse: and its logarithms.
+        cu_seqlens: as it was.
+        seed: likewise.
+        max_seqlen: likewise.
+        dropout_prob: likewise.
+        factor: a number on the device; None where no 8-bit gradient is wanted.
+
+    Returns:
+        the gradient, the same times `factor` in e5m2 (empty without one), and the sum over all
+        tokens, (3, N, D) float32, added up before anything is rounded; of the keys' it is 0 by
+        nature.
+    """
     num_tokens, _, num_heads, head_size = qkv.shape
     grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
     grad_qkv = torch.empty_like(qkv)
+    small = None if factor is None else torch.empty_like(qkv, dtype=torch.float8_e5m2)
     deltas = torch.empty_like(lse)
     num_sequences = len(cu_seqlens) - 1
     # One row for each block of a sequence: block i of sequence b, which starts at s, has row
@@ -389,26 +411,9 @@ def _launch_backward(
         qkv, out, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_QUERY
     )
     _attention_backward_key[grid](qkv, grad_out, lse, *made, *numbers, **sizes, **BACKWARD_KEY)
-    return grad_qkv, sums.sum(0)
-
-
-@torch.library.custom_op("bertsmith::packed_attention_backward", mutates_args=())
-def packed_attention_backward(
-    grad_out: Tensor,
-    qkv: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    cu_seqlens: Tensor,
-    seed: Tensor | None,
-    max_seqlen: int,
-    dropout_prob: float,
-) -> tuple[Tensor, Tensor]:
-    """The gradient of `packed_attention`: (T, N, D) → (T, 3, N, D), and its sum over the tokens.
-
-    That is (3, N, D) float32, added up before anything is rounded; of the keys' it is 0 by nature.
-    """
-    saved = (qkv, out, lse, cu_seqlens, seed)
-    return _launch_backward(grad_out, saved, max_seqlen, dropout_prob, None, None)
+    if small is None:
+        small = qkv.new_empty(0, dtype=torch.float8_e5m2)
+    return grad_qkv, small, sums.sum(0)
 
 
 @packed_attention_backward.register_fake
@@ -421,42 +426,9 @@ def _(
     seed: Tensor | None,
     max_seqlen: int,
     dropout_prob: float,
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(qkv), lse.new_empty(qkv.shape[1:])
-
-
-@torch.library.custom_op("bertsmith::packed_attention_8_bit_backward", mutates_args=())
-def packed_attention_8_bit_backward(
-    grad_out: Tensor,
-    qkv: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    cu_seqlens: Tensor,
-    seed: Tensor | None,
-    max_seqlen: int,
-    dropout_prob: float,
-    factor: Tensor,
+    factor: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same, and between the two the gradient times `factor`, on the device, in e5m2."""
-    small = torch.empty_like(qkv, dtype=torch.float8_e5m2)
-    saved = (qkv, out, lse, cu_seqlens, seed)
-    grad_qkv, sums = _launch_backward(grad_out, saved, max_seqlen, dropout_prob, small, factor)
-    return grad_qkv, small, sums
-
-
-@packed_attention_8_bit_backward.register_fake
-def _(
-    grad_out: Tensor,
-    qkv: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    cu_seqlens: Tensor,
-    seed: Tensor | None,
-    max_seqlen: int,
-    dropout_prob: float,
-    factor: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    small = torch.empty_like(qkv, dtype=torch.float8_e5m2)
+    small = qkv.new_empty(0 if factor is None else qkv.shape, dtype=torch.float8_e5m2)
     return torch.empty_like(qkv), small, lse.new_empty(qkv.shape[1:])
 
 
@@ -468,8 +440,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 def _backward(ctx: Any, grad_out: Tensor, _lse: Tensor) -> tuple[Tensor | None, ...]:
-    grad_qkv, _ = packed_attention_backward(
-        grad_out, *ctx.saved_tensors, ctx.max_seqlen, ctx.dropout_prob
+    grad_qkv, _, _ = packed_attention_backward(
+        grad_out, *ctx.saved_tensors, ctx.max_seqlen, ctx.dropout_prob, None
     )
     return grad_qkv, None, None, None, None
 

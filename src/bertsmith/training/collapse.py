@@ -16,8 +16,8 @@ from torch import Tensor
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.tasks.model import BertForTasks
+from bertsmith.training.held_out import Evaluated
 from bertsmith.training.record_evaluation import record_task
-from bertsmith.training.trainer import Evaluated
 
 # By half of a run the rate has been at its highest and is down to half of that: what large steps
 # have not freed smaller ones will not. A failed run then costs half of one.

@@ -13,7 +13,7 @@ from typing import Any
 
 from bertsmith.atomic import write_atomically
 from bertsmith.training.checkpoint import TrainingState
-from bertsmith.training.trainer import Outcome
+from bertsmith.training.outcome import Outcome
 
 FILE = "run.json"
 _LENGTH = ("steps", "epochs", "budget_minutes", "early_stopping_patience")

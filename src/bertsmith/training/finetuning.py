@@ -30,6 +30,8 @@ from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.collapse import CollapseWatch
 from bertsmith.training.curves import draw_curves
 from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.held_out import HeldOut
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import RecordEvaluation, evaluate_records
 from bertsmith.training.report.writing import write_run_report
@@ -37,7 +39,6 @@ from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.seeds import SeedRun, SeedsOutcome, run_seeds, run_with_restarts
 from bertsmith.training.setting_warnings import setting_warnings
 from bertsmith.training.stages import Stage
-from bertsmith.training.trainer import HeldOut, Outcome
 from bertsmith.training.transfer import set_up_encoder
 
 

@@ -17,7 +17,7 @@ from bertsmith.model.attention import SelfAttention
 from bertsmith.model.bert import Bert
 from bertsmith.model.encoder import EncoderLayer
 from bertsmith.model.feed_forward import FeedForward
-from bertsmith.ops.projected_attention import has_kernels
+from bertsmith.ops.projected_attention import has_kernels, projected_attention
 from bertsmith.ops.ragged import RaggedLayout
 
 # Both factors of an 8-bit product have to be multiples of this along every dimension.
@@ -36,10 +36,9 @@ class FP8SelfAttention(SelfAttention):
         """(T, H) → (T, H)."""
         if not self.training or not has_kernels(self.attention, hidden_states, self.head_size):
             return super().attend(hidden_states, layout, dropout_prob)
-        from bertsmith.ops.fp8 import fp8_projected_attention
-
         x, weight, bias = hidden_states.bfloat16(), self.qkv.weight, self.qkv.bias
-        return fp8_projected_attention(x, weight, bias, layout, self.num_heads, dropout_prob)
+        heads = self.num_heads
+        return projected_attention(x, weight, bias, layout, heads, dropout_prob, in_8_bits=True)
 
 
 class FP8FeedForward(FeedForward):

@@ -21,13 +21,15 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Prepared, prepare_finetuning, task_of
+from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import Log
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.record_check import RecordCheck, RecordChecker
 from bertsmith.training.record_evaluation import evaluate_records
 from bertsmith.training.run import set_up_torch
 from bertsmith.training.schedule import ScheduleSettings
 from bertsmith.training.stages import Stage
-from bertsmith.training.trainer import HeldOut, Outcome, Trainer
+from bertsmith.training.trainer import Trainer
 
 MAX_EXAMPLES = 16
 MAX_STEPS = 200

@@ -25,12 +25,13 @@ from bertsmith.training.curves import draw_curves
 from bertsmith.training.distributed import Group, is_distributed
 from bertsmith.training.evaluation import evaluate
 from bertsmith.training.fp8_layers import use_fp8
+from bertsmith.training.held_out import Evaluated, HeldOut
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.run import Start, start_run, train
 from bertsmith.training.stages import Stage
 from bertsmith.training.stall import Standing, stall_warning
-from bertsmith.training.trainer import Evaluated, HeldOut, Outcome
 
 # Held-out pairs and masks are drawn with this seed and at this rate, the published one, whatever
 # the run's, so that runs compare.

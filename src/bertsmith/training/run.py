@@ -27,14 +27,16 @@ from bertsmith.training.distributed import Group, is_distributed, joined, local_
 from bertsmith.training.ended_run import FILE as RUN_FILE
 from bertsmith.training.ended_run import has_length_of, read_ended_run, write_ended_run
 from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import Log, RunLog
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import progress
 from bertsmith.training.sharding import FullSharding, Sharding
 from bertsmith.training.stages import Stage
-from bertsmith.training.trainer import HeldOut, Outcome, Trainer
+from bertsmith.training.trainer import Trainer
 
 # What a resumed run may not change, since it would be another run.
 _FIXED = (

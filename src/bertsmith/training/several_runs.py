@@ -21,8 +21,8 @@ from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.ended_run import FILE as RUN_FILE
 from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.run import RECIPE
-from bertsmith.training.trainer import Outcome
 
 if TYPE_CHECKING:
     from bertsmith.training.finetuning import Finetuned

@@ -12,8 +12,7 @@ import dataclasses
 import functools
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -32,8 +31,10 @@ from bertsmith.training.checkpoint import (
     take_snapshot,
 )
 from bertsmith.training.distributed import Group
+from bertsmith.training.held_out import Evaluated, HeldOut
 from bertsmith.training.log import Log
 from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, set_learning_rates
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.passes import StepPasses
 from bertsmith.training.recipe import TrainSettings
@@ -51,60 +52,6 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 class DivergedError(DataError):
     """Training has left the finite numbers."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Where a run stands after an evaluation."""
-
-    state: TrainingState
-    progress: float
-    """The part of the run that is over, from 0 to 1."""
-    held_out: dict[str, float]
-    training: dict[str, float]
-    """The figures of the last line in the log; empty before the first."""
-    training_loss: float
-    """Mean over the steps since the evaluation before."""
-    is_last: bool
-    """Whether the run ends with it."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What a run is measured on while it trains."""
-
-    measure: Callable[[BertForTasks, torch.device, str], dict[str, float]]
-    """Gives the figures of a model on a device, at a precision; on the same data each time."""
-    figure: str
-    """The figure that says which model is the best."""
-    higher_is_better: bool
-    """Of equally good ones the model with the lower loss is the better."""
-    remark: Callable[[Evaluated], str | None] = lambda _: None
-    """Says what the user should know about the figures, if anything."""
-    is_enough: Callable[[Evaluated], bool] = lambda _: False
-    """Whether the run has reached what it was for, and ends."""
-    problem: Callable[[Evaluated], str | None] = lambda _: None
-    """Says why the run cannot come to anything, if so."""
-    stops_at_problem: bool = False
-    """Whether such a run ends at once."""
-
-    def rank(self, figures: Mapping[str, float]) -> tuple[float, float]:
-        """How good a model with these figures is, to be compared."""
-        sign = 1 if self.higher_is_better else -1
-        return sign * figures[self.figure], -figures["loss"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    state: TrainingState
-    figures: dict[str, float]
-    """The held-out figures of the best step, whose model is kept; empty without held-out data."""
-    stopped_by: signal.Signals | None = None
-    stopped_early: bool = False
-    problem: str | None = None
-    """Why the run has not come to anything; None when it has."""
 
 
 class Trainer:

@@ -25,9 +25,9 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.report.findings import Findings
 from bertsmith.training.settings import Settings
-from bertsmith.training.trainer import Outcome
 from bertsmith.version import own_version
 
 RESULTS = "results.json"

@@ -17,6 +17,7 @@ from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.record_evaluation import RecordEvaluation
 from bertsmith.training.report.findings import Findings, examine
 from bertsmith.training.report.model_card import CARD, MARK, model_card
@@ -29,7 +30,6 @@ from bertsmith.training.report.results import (
     results_bytes,
     training_results,
 )
-from bertsmith.training.trainer import Outcome
 
 PAGE = "report.html"
 CURVES = "curves.png"
