@@ -1,0 +1,44 @@
+"""The models that come with this package, opened by their names: a folder each.
+
+A name is taken for one of them where it begins as theirs do and nothing here is called so.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from bertsmith.errors import CheckpointError
+
+FOLDER = Path(__file__).parents[1] / "shipped_models"
+PREFIX = "bertsmith-"
+_CONFIG = "config.json"  # what makes a folder a model's
+
+
+def shipped_names() -> list[str]:
+    """The names of the models that are there, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"{PREFIX}*/{_CONFIG}"))
+
+
+def is_shipped_name(name: str | Path) -> bool:
+    """Whether this is meant as the name of such a model, and not as a path."""
+    path = Path(name)
+    return path.name == str(name) and path.name.startswith(PREFIX) and not path.exists()
+
+
+def shipped_folder(name: str | Path) -> Path:
+    """The folder of such a model.
+
+    Raises:
+        CheckpointError: there is none of that name.
+    """
+    folder = FOLDER / str(name)
+    if (folder / _CONFIG).is_file():
+        return folder
+    names = shipped_names()
+    close = difflib.get_close_matches(str(name), names, 1, 0.85)
+    hint = f"did you mean {close[0]}?" if close else "give the path of a model folder"
+    raise CheckpointError(
+        f"{name} is not a folder here, and no model of that name comes with bertsmith "
+        f"({', '.join(names) or 'none does in this version'}); {hint}"
+    )
