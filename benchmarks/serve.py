@@ -1,12 +1,12 @@
 """What a server costs: `bertsmith serve` under 1, 8 and 64 clients, beside the library itself.
 
-    python benchmarks/serve.py MODEL --texts FILE [--seconds 10] [--max-wait-ms 2]
+    python benchmarks/serve.py MODEL --texts FILE [--count 2000] [--seconds 10] [--max-wait-ms 2]
 
 Each client sends one text after the other, taken from the lines of the file, over a connection of
 its own, and checks each answer against the library's for the same text, so that one which is lost
 or belongs to somebody else is found. Clients run in a process of their own, on the same machine as
 the server: they take part of its processors. The library has all texts at hand and computes them
-with nothing else going on.
+with nothing else going on, in the server's precision, the fastest of the device.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ import httpx2
 import numpy as np
 
 TOLERANCE = 1e-3
-TEXTS = 2000
 
 
-def read_texts(path: Path) -> list[str]:
+def read_texts(path: Path, count: int) -> list[str]:
     """Lines of mixed lengths, in an order of no meaning."""
     lines = [line.strip()[:2000] for line in path.read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if line]
     random.Random(0).shuffle(lines)
-    return lines[:TEXTS]
+    return lines[:count]
 
 
 def of_library(model: str, texts: list[str], is_predictor: bool) -> tuple[list[Any], float]:
@@ -45,14 +44,14 @@ def of_library(model: str, texts: list[str], is_predictor: bool) -> tuple[list[A
     if is_predictor:
         from bertsmith.inference.predictor import Predictor
 
-        predictor = Predictor.load(model)
+        predictor = Predictor.load(model, precision="auto")
         answers: list[Any] = list(predictor.predict(texts))
         start = time.perf_counter()
         list(predictor.predict(texts))
     else:
         from bertsmith.inference.embedder import Embedder
 
-        embedder = Embedder.load(model)
+        embedder = Embedder.load(model, precision="auto")
         answers = list(embedder.vectors(texts))
         start = time.perf_counter()
         list(embedder.vectors(texts))
@@ -109,10 +108,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--texts", type=Path, required=True, help="a text file, a text a line")
+    parser.add_argument("--count", type=int, default=2000, help="different texts")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each number of clients")
     parser.add_argument("--max-wait-ms", default="2", help="of the server")
     args = parser.parse_args()
-    texts = read_texts(args.texts)
+    texts = read_texts(args.texts, args.count)
     command = [sys.executable, "-m", "bertsmith", "serve", "--port", "0", "--model", args.model]
     command += ["--max-wait-ms", args.max_wait_ms]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

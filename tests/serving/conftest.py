@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,14 @@ def serve(folders: dict[str, Path]) -> Serve:
         limits: Limits | None = None,
         batch_tokens: int | None = None,
         max_wait_seconds: float = 0.002,
+        more: Mapping[str, Path] | None = None,
         **settings: Any,
     ) -> AsyncIterator[Client]:
         limits, metrics = limits or Limits(), Metrics()
         models = [
             ServedModel(
                 name,
-                load_model(folders[name]),
+                load_model({**folders, **(more or {})}[name]),
                 limits=limits,
                 metrics=metrics,
                 batch_tokens=batch_tokens,
@@ -120,8 +121,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 class Running:
     """A server in a process of its own, on a free port."""
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "bertsmith", "serve", "--port", "0", *arguments]
+    def __init__(self, *arguments: str, before: Sequence[str] = ()) -> None:
+        command = [*before, sys.executable, "-m", "bertsmith", "serve", "--port", "0", *arguments]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -131,6 +132,8 @@ class Running:
         assert found, self.first + self.process.stderr.read()
         self.url = found[1]
         self.next = self.process.stderr.readline()
+        if self.next.startswith("precision: "):  # where PyTorch computes
+            self.next = self.process.stderr.readline()
 
     def ended(self) -> tuple[int, str, str]:
         """Exit status, and what else was printed."""
@@ -139,8 +142,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[Running]:
-    server = Running(*arguments)
+def running(*arguments: str, before: Sequence[str] = ()) -> Iterator[Running]:
+    """A server, by a command that `before` it sets its limits."""
+    server = Running(*arguments, before=before)
     try:
         yield server
     finally:

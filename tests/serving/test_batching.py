@@ -152,3 +152,66 @@ def test_a_job_of_nothing_is_answered_at_once() -> None:
     recorder = Recorder()
     assert recorder.batcher.submit("a", []).result(0) == []
     recorder.batcher.close()
+
+
+def test_it_knows_how_long_items_have_taken() -> None:
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.1)
+        return items
+
+    batcher = Batcher(
+        {"a": compute}, batch_tokens=2, max_wait_seconds=0, observe=lambda *counts: None
+    )
+    assert batcher.seconds_per_item == 0
+    batcher.submit("a", items(*"abcd")).result(20)
+    batcher.close()
+    # Two batches of two, each of which counts for a fifth of what is said.
+    assert batcher.seconds_per_item >= 0.05 * (1 - 0.8**2) * 0.99
+
+
+def test_idle_threads_share_what_waits() -> None:
+    """Each half is computed while the other is: neither thread could pass the barrier alone."""
+    barrier = threading.Barrier(2, timeout=20)
+    batches: list[list[Any]] = []
+    told: list[bool] = []
+
+    def compute(batch: list[Any]) -> list[Any]:
+        barrier.wait()
+        batches.append(batch)
+        return batch
+
+    batcher = Batcher(
+        {"a": compute},
+        batch_tokens=10,
+        max_wait_seconds=0.0,
+        observe=lambda items, tokens: None,
+        num_threads=2,
+        begin=told.append,
+    )
+    assert batcher.submit("a", items(*"wxyz")).result(20) == [*"wxyz"]
+    batcher.close()
+    assert sorted(batches) == [["w", "x"], ["y", "z"]]
+    assert told == [True, True]
+
+
+def test_an_item_that_is_alone_has_the_cores_to_itself() -> None:
+    told: list[bool] = []
+    recorder = Recorder(num_threads=2, begin=told.append)
+    recorder.hold()
+    assert told == [False]
+    # The other thread is free, and is told that it shares.
+    assert recorder.batcher.submit("a", items("x")).result(20) == ["x!"]
+    assert told == [False, True]
+    recorder.go_on.set()
+    recorder.batcher.close()
+
+
+@pytest.mark.parametrize("num_threads", [2, 4])
+def test_many_jobs_of_several_threads_are_answered_in_their_order(num_threads: int) -> None:
+    recorder = Recorder(batch_tokens=7, num_threads=num_threads)
+    recorder.go_on.set()
+    names = [[f"{job}.{place}" for place in range(job % 9)] for job in range(300)]
+    jobs = [recorder.batcher.submit("ab"[n % 2], items(*each)) for n, each in enumerate(names)]
+    recorder.batcher.close()
+    assert [job.result(0) for job in jobs] == [[f"{name}!" for name in each] for each in names]
+    assert all(tokens <= 7 for _, tokens in recorder.seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,10 @@ from tests.serving.conftest import Gate, Serve, error_of
 
 from bertsmith.errors import ConfigError
 from bertsmith.inference.embedder import Embedder
+from bertsmith.serving.batching import Batcher
 from bertsmith.serving.limits import Limits
+from bertsmith.text.encoding import Encoding
+from bertsmith.text.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +105,7 @@ async def test_a_full_queue_says_when_to_come_again(serve: Serve, gate: Gate) ->
 
 
 async def test_a_request_that_takes_too_long_is_given_up(serve: Serve, gate: Gate) -> None:
-    async with serve("base", limits=Limits(timeout_seconds=0.3)) as client:
+    async with serve("base", limits=Limits(timeout_seconds=2)) as client:
         first = asyncio.ensure_future(client.post(ASKED, json={"input": "a"}))
         await entered(gate)
         second = await client.post(ASKED, json={"input": "b"})
@@ -250,3 +254,117 @@ async def test_other_origins_may_ask_only_where_they_are_named(serve: Serve) -> 
         other = await client.get("/v1/models", headers={**headers, "Authorization": "Bearer k"})
         assert other.status_code == 200
         assert "access-control-allow-origin" not in other.headers
+
+
+SERVED = "bertsmith.serving.served_model"
+
+
+async def test_an_answer_has_a_size_at_which_it_is_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{SERVED}.MAX_CANDIDATES", 10)
+    monkeypatch.setattr(f"{SERVED}.MAX_TOKENIZED", 10)
+    masked = ["a [MASK] [MASK]"] * 2
+    async with serve("base") as client:
+        fitting = await client.post("/v1/fill-mask", json={"input": masked, "top_k": 2})
+        more = await client.post("/v1/fill-mask", json={"input": masked, "top_k": 3})
+        words = await client.post("/v1/fill-mask", json={"input": masked, "words": ["a", "of"] * 2})
+        short = await client.post("/v1/tokenize", json={"input": ["a film", "a book", ""]})
+        longer = await client.post("/v1/tokenize", json={"input": ["a film", "a book", "a"]})
+    assert fitting.status_code == short.status_code == 200
+    for refused in (more, words):
+        assert error_of(refused).startswith("the answer would have more than 10 words, for all")
+    assert error_of(longer).startswith("the texts have more than 10 wordpieces together")
+
+
+async def test_texts_of_a_large_request_are_encoded_in_turns_with_those_of_others(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertsmith.serving.model_queue.TURN_CHARACTERS", 20)
+    encoded: list[str] = []
+    entered, opened = threading.Event(), threading.Event()
+    encode = Tokenizer.encode
+
+    def recorded(self: Tokenizer, text: str, *others: Any) -> Encoding:
+        encoded.append(text)
+        entered.set()
+        assert opened.wait(20)
+        return encode(self, text, *others)
+
+    monkeypatch.setattr(Tokenizer, "encode", recorded)
+    async with serve("base") as client:
+        large = asyncio.ensure_future(client.post("/v1/tokenize", json={"input": ["a film"] * 30}))
+        assert await asyncio.to_thread(entered.wait, 20)
+        small = asyncio.ensure_future(client.post("/v1/tokenize", json={"input": "hi"}))
+        queue = 'bertsmith_queue_texts{model="base"} 31.0'
+        while queue not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.01)
+        opened.set()
+        assert (await large).status_code == (await small).status_code == 200
+    assert encoded.index("hi") == 3  # of twenty characters in a turn
+    assert len(encoded) == 31
+
+
+async def test_a_full_queue_says_how_long_half_of_it_takes(
+    serve: Serve, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Batcher, "seconds_per_item", 4.2)
+    async with serve("base", limits=Limits(max_queue=3, max_texts=3)) as client:
+        waiting = asyncio.ensure_future(client.post(ASKED, json={"input": ["a", "b"]}))
+        await entered(gate)
+        refused = await client.post(ASKED, json={"input": ["c", "d"]})
+        gate.opened.set()
+        assert (await waiting).status_code == 200
+    assert refused.headers["Retry-After"] == "5"
+    assert error_of(refused) == "the queue of base is full; try again in 5 s"
+
+
+async def test_requests_are_counted_by_what_they_ask_and_what_became_of_them(
+    serve: Serve,
+) -> None:
+    async with serve("base", api_keys=["k"], limits=Limits(max_body_bytes=99)) as client:
+        key = {"Authorization": "Bearer k"}
+        assert (await client.post(ASKED, json={})).status_code == 401
+        assert (await client.post(ASKED, content=b"a" * 100, headers=key)).status_code == 413
+        assert (await client.get("/v1/models/any/thing")).status_code == 401
+        assert (await client.get("/v1/models/any")).status_code == 401
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": ASKED,
+            "headers": [(b"authorization", b"Bearer k")],
+            "query_string": b"",
+        }
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await client._transport.app(scope, receive, send)  # leaves while it sends its body
+        figures = (await client.get("/metrics", headers=key)).text
+    assert sent == []
+    for endpoint, status in (
+        (ASKED, 401),
+        (ASKED, 413),
+        (ASKED, 499),
+        ("other", 401),
+        ("/v1/models/{name}", 401),
+    ):
+        line = f'bertsmith_requests_total{{endpoint="{endpoint}",status="{status}"}} 1.0'
+        assert line in figures.splitlines()
+    assert 'status="500"' not in figures
+    assert "_created" not in figures
+    assert f'bertsmith_request_seconds_bucket{{endpoint="{ASKED}",le="60.0"}} 3.0' in figures
+
+
+async def test_head_is_answered_as_get_without_a_body(serve: Serve) -> None:
+    async with serve("base") as client:
+        for path in ("/", "/health/live", "/health/ready", "/v1/models", "/openapi.json"):
+            head, get = await client.head(path), await client.get(path)
+            assert head.status_code == 200
+            assert head.content == b""
+            assert head.headers["content-length"] == get.headers["content-length"]
+        assert (await client.head(ASKED)).status_code == 405

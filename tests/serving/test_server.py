@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -18,29 +19,33 @@ import pytest
 from tests.serving.conftest import error_of, running
 
 from bertsmith.cli.main import main
-from bertsmith.errors import ConfigError
+from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.inference.embedder import Embedder
 from bertsmith.serving.server import read_api_keys
 
 Capture = pytest.CaptureFixture[str]
+# Whatever is fastest on this processor.
+EXACTLY = ("--precision", "fp32")
 
 
 def test_it_says_where_it_is_and_what_to_do_next(folders: dict[str, Path]) -> None:
     with running("--model", str(folders["base"]), "--model", f"x={folders['classes']}") as server:
         assert server.first.startswith("base, x at http://127.0.0.1:")
-        assert server.next == f"next: curl {server.url}/v1/models\n"
+        assert "\x1b" not in server.first
+        assert server.next == f"next: {server.url} in a browser, or curl {server.url}/v1/models\n"
         assert httpx2.get(f"{server.url}/health/live").json() == {"status": "live"}
         assert httpx2.get(f"{server.url}/health/ready").json() == {"status": "ready"}
         answer = httpx2.get(f"{server.url}/v1/models")
         assert [each["id"] for each in answer.json()["data"]] == ["base", "x"]
         assert "server" not in answer.headers
+        assert httpx2.head(f"{server.url}/").status_code == 200
         server.process.send_signal(signal.SIGINT)
         assert server.ended() == (0, "", "")
 
 
 def test_sigterm_finishes_what_was_accepted(folders: dict[str, Path]) -> None:
     """The first text of a batch waits a second here, and SIGTERM comes while it does."""
-    with running("--model", str(folders["base"]), "--max-wait-ms", "1000") as server:
+    with running("--model", str(folders["base"]), *EXACTLY, "--max-wait-ms", "1000") as server:
         answers: list[httpx2.Response] = []
 
         def ask() -> None:
@@ -85,7 +90,7 @@ def test_openais_client_gets_vectors_and_errors(folders: dict[str, Path], tmp_pa
     keys = tmp_path / "keys.txt"
     keys.write_text("# of the tests\nkey-1\n\nkey-2\n")
     texts = ["a good film", "paris is the capital"]
-    with running("--model", str(folders["base"]), "--api-keys-file", str(keys)) as server:
+    with running("--model", str(folders["base"]), *EXACTLY, "--api-keys-file", str(keys)) as server:
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="key-2", max_retries=0) as client:
             found = client.embeddings.create(model="base", input=texts)
             plain = client.embeddings.create(model="base", input=texts[0], encoding_format="float")
@@ -154,6 +159,9 @@ def test_a_port_that_is_taken_is_one_sentence(folders: dict[str, Path], capsys: 
         (["--max-texts", "9999"], "max_queue (4096) must be at least max_texts (9999)"),
         (["--grace", "0"], "grace_seconds (0.0) must be above 0"),
         (["--host", "256.1.1.1"], "cannot listen at 256.1.1.1, port 8000"),
+        (["--host", "a..b"], "cannot listen at a..b, port 8000"),
+        (["--cors-origin", "https://a.example/"], "cors_origin ('https://a.example/') must be as"),
+        (["--cors-origin", "a.example"], "cors_origin ('a.example') must be as browsers send it"),
         (["--device", "quantum"], "device ('quantum') cannot be used"),
         (["--api-keys-file", "no.txt"], "no.txt cannot be read (No such file or directory)"),
         (["--model", "a=one", "--model", "a=two"], "the models' names (missing, a, a) must differ"),
@@ -166,6 +174,101 @@ def test_what_cannot_be_served_is_one_sentence(
     error = capsys.readouterr().err
     assert error.startswith(f"bertsmith: {message}")
     assert error.count("\n") == 1
+
+
+def test_a_name_cannot_say_anything_to_the_terminal(folders: dict[str, Path]) -> None:
+    with running("--model", f"a\x1b[31m={folders['base']}") as server:
+        assert server.first.startswith(r"'a\x1b[31m' at http://127.0.0.1:")
+
+
+def test_who_connects_while_models_are_loaded_is_refused_and_not_kept_waiting(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """So that a proxy asks the other server; the port is taken all the same."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def loading(*arguments: object, **settings: object) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=20)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        raise CheckpointError("enough was seen")
+
+    monkeypatch.setattr("bertsmith.serving.server.open_model", loading)
+    assert main(["serve", "--model", str(folders["base"]), "--port", str(port)]) == 2
+    assert capsys.readouterr().err == "bertsmith: enough was seen\n"
+
+
+def connected(url: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("is_first", "sent"),
+    [
+        (True, b""),
+        (True, b"GET /health/li"),
+        (True, b"GET /health/live HTTP/1.1\r\nHost: x\r\n"),
+        (False, b"GET /health/li"),
+        (False, b"GET /health/live HTTP/1.1\r\nHost: x\r\n"),
+    ],
+)
+def test_who_does_not_say_what_it_wants_is_left(
+    is_first: bool, sent: bytes, folders: dict[str, Path]
+) -> None:
+    with (
+        running("--model", str(folders["base"]), "--timeout", "0.5") as server,
+        connected(server.url) as connection,
+    ):
+        if not is_first:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connection.recv(4096)
+        connection.sendall(sent)
+        assert connection.recv(4096) == b""
+
+
+def test_what_is_no_http_gets_an_error_of_the_same_form(folders: dict[str, Path]) -> None:
+    with running("--model", str(folders["base"])) as server:
+        for sent in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+            with connected(server.url) as connection:
+                connection.sendall(sent)
+                answer = connection.makefile("rb").read()
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 ")
+            assert json.loads(body)["error"]["message"].startswith("the request cannot be read")
+
+
+def test_silent_connections_make_room(folders: dict[str, Path]) -> None:
+    """Files for 36 connections, of a hundred that say nothing while others ask."""
+    arguments = ["--timeout", "60", "--model", str(folders["base"])]
+    with (
+        running(*arguments, before=["sh", "-c", 'ulimit -n 200; exec "$@"', "sh"]) as server,
+        contextlib.ExitStack() as stack,
+        httpx2.Client() as early,
+    ):
+        assert early.get(f"{server.url}/health/live").status_code == 200
+        silent = [stack.enter_context(connected(server.url)) for _ in range(100)]
+        for _ in range(3):
+            assert httpx2.get(f"{server.url}/health/live", timeout=20).status_code == 200
+        assert silent[0].recv(1) == b""  # the eldest has been left
+        server.process.send_signal(signal.SIGTERM)
+        assert server.ended() == (0, "", "")
+
+
+def test_a_request_with_two_lengths_is_refused(folders: dict[str, Path]) -> None:
+    with running("--model", str(folders["base"])) as server, connected(server.url) as connection:
+        connection.sendall(
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b'e\r\n{"input": "a"}\r\n0\r\n\r\n'
+        )
+        answer = connection.makefile("rb").read()  # to the end, since it is closed
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"both Content-Length and Transfer-Encoding" in answer
 
 
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: Capture) -> None:
@@ -192,8 +295,12 @@ def test_a_file_of_keys_must_have_one(tmp_path: Path) -> None:
     path.write_text("# none\n\n")
     with pytest.raises(ConfigError, match="holds no keys; write one a line"):
         read_api_keys(path)
-    path.write_text("  first \n# second\nthird\n")
-    assert read_api_keys(path) == ["first", "third"]
+    path.write_text("\ufeff  first \r\n# second\n  # old\nth!rd\n\n", encoding="utf-8")
+    assert read_api_keys(path) == ["first", "th!rd"]
+    for key in ("two words", "schlüssel", "a\u2028b", "a\x1b"):
+        path.write_text(f"# a comment\nfirst\n{key}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"keys.txt:3: a key must be of printable ASCII"):
+            read_api_keys(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
         read_api_keys(path)

@@ -22,7 +22,7 @@ from bertsmith.serving.errors import (
     of_library,
     of_validation,
 )
-from bertsmith.serving.guards import ApiKeys, BoundedBody, Measured
+from bertsmith.serving.guards import ApiKeys, BoundedBody, Headed, Measured
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.routes import build_router
@@ -71,7 +71,9 @@ def build_app(
     def is_ready() -> bool:
         return not app.state.is_stopping and all(model.is_alive for model in models)
 
-    app.include_router(build_router(models, metrics, is_ready, int(time.time())))
+    router = build_router(models, metrics, is_ready, int(time.time()))
+    app.include_router(router)
+    routes = [*router.routes, *app.routes]
     _answer_errors(app)
     # The last one added is the first one asked.
     app.add_middleware(
@@ -79,7 +81,8 @@ def build_app(
     )
     if api_keys:
         app.add_middleware(ApiKeys, keys=api_keys)
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(Measured, metrics=metrics, routes=routes)
+    app.add_middleware(Headed)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +33,9 @@ FAILED = "the server could not answer this request, and its log says why; others
 _ADVICE = re.compile(
     r"[;,] (?:so )?(?:and )?(?:name|call|give it a second text|or name)\b.*\bdata\.\w+=.*"
 )
+
+
+UNKNOWN_FIELD = "unknown_field"
 
 
 class RequestError(Exception):
@@ -74,10 +78,28 @@ class RequestError(Exception):
         return JSONResponse({"error": error}, self.status, self.headers)
 
 
-def of_library(error: BertsmithError) -> RequestError:
+def shortened(name: str) -> str:
+    """What a client has sent, not longer than a sentence can hold."""
+    return name if len(name) <= 40 else f"{name[:39]}…"
+
+
+@contextmanager
+def about(param: str) -> Iterator[None]:
+    """Say of an error of the client's which field it is about, unless it says so itself."""
+    try:
+        yield
+    except BertsmithError as error:
+        raise of_library(error, param) from None
+    except RequestError as error:
+        if error.status == 422 and error.param is None:
+            error.param = param
+        raise
+
+
+def of_library(error: BertsmithError, param: str | None = None) -> RequestError:
     """What the library says of a request's texts, as an answer."""
     message = _ADVICE.sub("; /v1/models lists the fields that the model reads", str(error))
-    return RequestError(422, message)
+    return RequestError(422, message, param=param)
 
 
 def of_http(status: int, detail: str, headers: Mapping[str, str] | None) -> RequestError:
@@ -104,16 +126,16 @@ def of_validation(
     place = [str(part) for part in error["loc"][1:]]
     if error["type"] == "json_invalid":
         return of_http(400, "", None)
+    if error["type"] == UNKNOWN_FIELD:
+        shown = shortened(error["ctx"]["field"])
+        return RequestError(
+            422, f"{shown!r} is no field of this request; /openapi.json lists them", param=shown
+        )
     if not place:
         return RequestError(
             422, "the body must be one JSON object, sent with Content-Type: application/json"
         )
     field = place[0]
-    if error["type"] == "extra_forbidden":
-        shown = field if len(field) <= 40 else field[:39] + "…"
-        return RequestError(
-            422, f"{shown!r} is no field of this request; /openapi.json lists them", param=shown
-        )
     wrong = "is missing" if error["type"] == "missing" else "is not right"
     return RequestError(
         422, f"{field} {wrong}; it must be {descriptions.get(field, 'another value')}", param=field

@@ -6,27 +6,48 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bertsmith.serving.errors import RequestError
 from bertsmith.serving.metrics import Metrics
 
-HEALTH = ("/health/live", "/health/ready")
+OPEN = ("/", "/health/live", "/health/ready")
+"""Addresses that need no key: the page holds nothing of the models, and asks for them with one."""
 DEADLINE = "bertsmith.deadline"
 """The key of a request's scope that holds when it must be answered, in seconds of the loop."""
 # A client that is still sending does not read; what is this much too long is cut off instead.
 _DRAINED_BODIES = 4
 
 
-class Measured:
-    """Counts requests and how long they take."""
+class Headed:
+    """Answers HEAD as GET, without the body."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        await self.app({**scope, "method": "GET"}, receive, without_body)
+
+
+class Measured:
+    """Counts requests and how long they take, by the route that they ask or would have asked."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
+        self.app = app
+        self.routes = routes
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +56,8 @@ class Measured:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = 500
+        status: int | None = None
+        has_failed = True
 
         async def counted(message: Message) -> None:
             nonlocal status
@@ -45,14 +67,21 @@ class Measured:
 
         try:
             await self.app(scope, receive, counted)
+            has_failed = False
         finally:
-            route = scope.get("route")
+            # What sends nothing and does not fail has lost its client.
+            status = status or (500 if has_failed else 499)
+            route = scope.get("route") or self._route(scope)
             endpoint: str = getattr(route, "path", "other")
             self.metrics.answered(endpoint, status, time.perf_counter() - start)
 
+    def _route(self, scope: Scope) -> BaseRoute | None:
+        """Where a request would have gone that a guard has answered."""
+        return next((x for x in self.routes if x.matches(scope)[0] is not Match.NONE), None)
+
 
 class ApiKeys:
-    """Lets requests with one of the keys pass, and asks for health without any."""
+    """Lets requests with one of the keys pass, and those for health or the page without any."""
 
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
         self.app = app
@@ -61,7 +90,7 @@ class ApiKeys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401."""
-        if scope["type"] == "http" and scope["path"] not in HEALTH and not self._is_known(scope):
+        if scope["type"] == "http" and scope["path"] not in OPEN and not self._is_known(scope):
             error = RequestError(
                 401,
                 "this server needs an API key; send one of its keys as `Authorization: Bearer KEY`",
@@ -88,7 +117,7 @@ class BoundedBody:
         self.timeout_seconds = timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 408 or 413."""
+        """Pass a request on, or answer 400, 408 or 413."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -97,7 +126,7 @@ class BoundedBody:
         body = None
         try:
             async with asyncio.timeout_at(scope[DEADLINE]):
-                body = await self._read(receive)
+                body = await self._read(Headers(scope=scope), receive)
         except TimeoutError:
             seconds = f"{self.timeout_seconds:g}"
             error = RequestError(
@@ -112,8 +141,15 @@ class BoundedBody:
         elif body is not None:
             await self.app(scope, _Replayed(body, receive), send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
+    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
         """The body; None where the client has gone."""
+        if {"content-length", "transfer-encoding"} <= set(headers.keys()):
+            # Proxies differ in which they go by, so that one request can be hidden in another.
+            raise RequestError(
+                400,
+                "the request has both Content-Length and Transfer-Encoding; send one of them",
+                headers={"Connection": "close"},
+            )
         parts: list[bytes] = []
         size, has_more = 0, True
         while has_more and size <= _DRAINED_BODIES * self.max_bytes:

@@ -29,7 +29,7 @@ class Limits:
     max_queue: int = 4096
     """Texts of one model that wait or are computed; at least `max_texts`."""
     timeout_seconds: float = 30.0
-    """From the first byte of a request to its answer."""
+    """From the end of a request's headers to its answer."""
     grace_seconds: float = 30.0
     """How long accepted requests may go on once the server is told to stop."""
 
@@ -44,12 +44,15 @@ class Limits:
                 "a request of that many could never be answered; raise one or lower the other"
             )
 
-    def check_texts(self, texts: Sequence[Any], what: str) -> None:
+    def check_texts(self, texts: Sequence[Any], what: str) -> list[int]:
         """See that there are neither too many texts nor too long ones.
 
         Args:
             texts: texts, or records of texts in any nesting.
             what: what one of them is called in errors: `text`, `record`.
+
+        Returns:
+            The characters of each.
 
         Raises:
             RequestError: 422.
@@ -62,6 +65,7 @@ class Limits:
                 f"the request has {len(texts):,} {what}s and at most {self.max_texts:,} are taken "
                 "at once; send them in several requests",
             )
+        sizes = []
         for number, text in enumerate(texts, 1):
             characters = count_characters(text, f"{what} {number}")
             if characters > self.max_characters:
@@ -70,6 +74,8 @@ class Limits:
                     f"{what} {number} has {characters:,} characters and at most "
                     f"{self.max_characters:,} are read; shorten it or send it in parts",
                 )
+            sizes.append(characters)
+        return sizes
 
     def check_tokens(self, tokens: Sequence[int], what: str) -> None:
         """See that no text or record alone is a batch that memory has no room for.

@@ -8,14 +8,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from bertsmith.inference.embedder import Vector
 from bertsmith.inference.fill_mask import Candidate
-from bertsmith.serving.errors import RequestError
+from bertsmith.inference.word_in_context import Word, WordInContext
+from bertsmith.serving.errors import RequestError, about
 from bertsmith.serving.guards import DEADLINE
 from bertsmith.serving.metrics import CONTENT_TYPE, Metrics
+from bertsmith.serving.playground import build_playground
 from bertsmith.serving.schema import (
+    AttentionAnswer,
+    AttentionRequest,
     Embedding,
     EmbeddingsAnswer,
     EmbeddingsRequest,
@@ -26,14 +31,20 @@ from bertsmith.serving.schema import (
     Health,
     ModelCard,
     ModelList,
+    NeighbourAnswer,
+    Occurrence,
     PredictAnswer,
     PredictRequest,
     TokenizeAnswer,
     TokenizeRequest,
     Usage,
     WordAnswer,
+    WordInContextAnswer,
+    WordInContextRequest,
+    WordPlace,
 )
 from bertsmith.serving.served_model import ServedModel
+from bertsmith.text.notation import in_gnmt_notation
 
 Found = TypeVar("Found")
 
@@ -63,6 +74,7 @@ def build_router(
         created: when the models were loaded, in seconds since 1970.
     """
     router = APIRouter()
+    playground = build_playground()
     by_name = {model.name: model for model in models}
 
     def named(name: str | None) -> ServedModel:
@@ -82,6 +94,11 @@ def build_router(
             )
         return by_name[name]
 
+    @router.get("/", include_in_schema=False)
+    async def show_playground() -> Response:
+        """The page for people; needs no key, since it holds nothing and asks with one."""
+        return HTMLResponse(playground.html, headers=playground.headers)
+
     @router.get("/v1/models", responses=_errors(401))
     async def list_models() -> ModelList:
         """The models, and what each answers; in OpenAI's form, with more fields."""
@@ -96,9 +113,10 @@ def build_router(
     async def predict(body: PredictRequest, request: Request) -> Response:
         """Answer records with a fine-tuned model."""
         model = named(body.model)
-        found = await _in_time(request, model.predict(body.records))
-        return _json(
-            PredictAnswer(model=model.name, task=model.task_names[0], answers=found.answers)
+        with about("records"):
+            found = await _in_time(request, model.predict(body.records))
+        return await _json(
+            lambda: PredictAnswer(model=model.name, task=model.task_names[0], answers=found.answers)
         )
 
     @router.post("/v1/fill-mask", response_model=FillMaskAnswer, responses=_ASKED)
@@ -106,9 +124,14 @@ def build_router(
         """Find words for each [MASK] of a text."""
         model = named(body.model)
         work = model.fill_mask(_listed(body.input), top_k=body.top_k, words=body.words)
-        found = await _in_time(request, work)
-        answers = [[_words(mask) for mask in masks] for masks in found.answers]
-        return _json(FillMaskAnswer(model=model.name, answers=answers))
+        with about("input"):
+            found = await _in_time(request, work)
+
+        def write() -> FillMaskAnswer:
+            answers = [[_words(mask) for mask in masks] for masks in found.answers]
+            return FillMaskAnswer(model=model.name, answers=answers)
+
+        return await _json(write)
 
     @router.post("/v1/embeddings", response_model=EmbeddingsAnswer, responses=_ASKED)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
@@ -121,30 +144,70 @@ def build_router(
                 "model's vectors, or left out",
                 param="dimensions",
             )
-        found = await _in_time(request, model.embed(_listed(body.input)))
+        with about("input"):
+            found = await _in_time(request, model.embed(_listed(body.input)))
         written = _base64 if body.encoding_format == "base64" else _numbers
-        data = [
-            Embedding(index=index, embedding=written(vector))
-            for index, vector in enumerate(found.answers)
-        ]
-        usage = Usage(prompt_tokens=found.tokens, total_tokens=found.tokens)
-        return _json(EmbeddingsAnswer(data=data, model=model.name, usage=usage))
+
+        def write() -> EmbeddingsAnswer:
+            data = [
+                Embedding(index=index, embedding=written(vector))
+                for index, vector in enumerate(found.answers)
+            ]
+            usage = Usage(prompt_tokens=found.tokens, total_tokens=found.tokens)
+            return EmbeddingsAnswer(data=data, model=model.name, usage=usage)
+
+        return await _json(write)
 
     @router.post("/v1/tokenize", response_model=TokenizeAnswer, responses=_ASKED)
     async def tokenize(body: TokenizeRequest, request: Request) -> Response:
         """Cut texts to wordpieces."""
         model = named(body.model)
-        found = await _in_time(request, model.tokenize(_listed(body.input)))
-        answers = [
-            EncodingAnswer(
-                tokens=each.tokens,
-                ids=each.ids,
-                segment_ids=each.segment_ids,
-                offsets=each.offsets,
+        with about("input"):
+            found = await _in_time(request, model.tokenize(_listed(body.input)))
+        written = in_gnmt_notation if body.notation == "gnmt" else list
+
+        def write() -> TokenizeAnswer:
+            answers = [
+                EncodingAnswer(
+                    tokens=written(each.tokens),
+                    ids=each.ids,
+                    segment_ids=each.segment_ids,
+                    offsets=each.offsets,
+                )
+                for each in found.answers
+            ]
+            return TokenizeAnswer(model=model.name, answers=answers)
+
+        return await _json(write)
+
+    @router.post("/v1/attention", response_model=AttentionAnswer, responses=_ASKED)
+    async def attention(body: AttentionRequest, request: Request) -> Response:
+        """Show what each wordpiece of a text takes from each other, by one head."""
+        model = named(body.model)
+        texts = [body.text] if body.pair is None else [body.text, body.pair]
+        work = model.attention(texts, layer=body.layer, head=body.head)
+        with about("text"):
+            found = await _in_time(request, work)
+        return await _json(
+            lambda: AttentionAnswer(
+                model=model.name,
+                layer=found.layer,
+                head=body.head,
+                tokens=found.tokens,
+                is_cut=found.is_cut,
+                # More digits than anybody can see make the answer thrice as long.
+                weights=[[round(weight, 4) for weight in row] for row in found.weights],
             )
-            for each in found.answers
-        ]
-        return _json(TokenizeAnswer(model=model.name, answers=answers))
+        )
+
+    @router.post("/v1/word-in-context", response_model=WordInContextAnswer, responses=_ASKED)
+    async def word_in_context(body: WordInContextRequest, request: Request) -> Response:
+        """Compare the vectors that a word has in several sentences."""
+        model = named(body.model)
+        work = model.word_in_context(body.word, body.sentences, layer=body.layer)
+        with about("sentences"):
+            layer, found = await _in_time(request, work)
+        return await _json(lambda: _compared(model.name, layer, found))
 
     @router.get("/health/live")
     async def live() -> Health:
@@ -205,9 +268,14 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _ASKED = _errors(400, 401, 404, 408, 413, 422, 429, 500, 503, 504)
 
 
-def _json(answer: BaseModel) -> Response:
+async def _json(write: Callable[[], BaseModel]) -> Response:
+    """An answer, made where its size holds up nobody else."""
+
+    def written() -> str:
+        return write().model_dump_json()
+
     # Checking an answer against its own schema once more would take longer than writing it.
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return Response(await asyncio.to_thread(written), media_type="application/json")
 
 
 def _listed(given: Any) -> Any:
@@ -227,6 +295,42 @@ def _numbers(vector: Vector) -> list[float]:
     return found
 
 
+def _compared(model: str, layer: int, found: WordInContext) -> WordInContextAnswer:
+    def place(word: Word, point: tuple[float, float]) -> dict[str, Any]:
+        return {
+            "text": word.text,
+            "sentence": word.sentence,
+            "start": word.start,
+            "end": word.end,
+            "point": point,
+        }
+
+    count = len(found.occurrences)
+    occurrences = [
+        Occurrence(
+            **place(word, point),
+            similarities=similarities,
+            nearest=[
+                NeighbourAnswer(place=each.place, similarity=each.similarity) for each in nearest
+            ],
+        )
+        for word, point, similarities, nearest in zip(
+            found.occurrences, found.points[:count], found.similarities, found.nearest, strict=True
+        )
+    ]
+    neighbours = [
+        WordPlace(**place(word, point))
+        for word, point in zip(found.neighbours, found.points[count:], strict=True)
+    ]
+    return WordInContextAnswer(
+        model=model,
+        layer=layer,
+        occurrences=occurrences,
+        neighbours=neighbours,
+        shown_variance=found.shown_variance,
+    )
+
+
 def _card(model: ServedModel, created: int) -> ModelCard:
     predictor = model.predictor
     return ModelCard(
@@ -235,7 +339,11 @@ def _card(model: ServedModel, created: int) -> ModelCard:
         tasks=model.task_names,
         endpoints=model.endpoints,
         record=None if predictor is None else predictor.task.item_kinds,
+        fields=model.record_fields,
+        reads_pairs=None if predictor is None else getattr(predictor.task, "pairs", None),
         labels=None if predictor is None else getattr(predictor.task, "labels", None),
         max_length=model.embedder.max_length,
         dimensions=model.embedder.size,
+        layers=model.model.config.num_hidden_layers,
+        heads=model.model.config.num_attention_heads,
     )

@@ -8,23 +8,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bertsmith.serving.errors import UNKNOWN_FIELD
+from bertsmith.text.notation import Notation
 
 Model = Annotated[
     str | None,
     Field(description="the name of a model that /v1/models lists; needed where there are several"),
 ]
+# Only the first thing that is wrong is told, and to collect a million others takes minutes.
+Texts = Annotated[list[str], Field(fail_fast=True)]
 Input = Annotated[
-    str | list[str],
+    str | Texts,
     Field(description="a text or a list of texts", examples=["Paris is the [MASK] of France."]),
+]
+Layer = Annotated[
+    int,
+    Field(description="a number of a layer, 0 the first, -1 the last (the embeddings are none)"),
 ]
 MAX_TOP_K = 100
 MAX_WORDS = 100
+MAX_SENTENCES = 32
 
 
 class _Request(BaseModel):
     # An option that is misspelt and ignored would be answered wrongly without a word.
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_fields(cls, body: Any) -> Any:
+        """Stop at the first field that is not known; there may be any number of them."""
+        fields = body if isinstance(body, dict) else {}
+        unknown = next((name for name in fields if name not in cls.model_fields), None)
+        if unknown is not None:
+            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"field": unknown})
+        return body
 
 
 class PredictRequest(_Request):
@@ -32,8 +53,9 @@ class PredictRequest(_Request):
 
     model: Model = None
     records: Annotated[
-        list[str | list[str | list[str]] | dict[str, Any]],
+        list[str | Annotated[list[str | Texts], Field(fail_fast=True)] | dict[str, Any]],
         Field(
+            fail_fast=True,
             description="a list of records, each a text, a list of texts, or an object of fields "
             "by name, as the model's task reads them",
             examples=[["a fine film", {"text": "a dull one"}]],
@@ -51,7 +73,7 @@ class FillMaskRequest(_Request):
         Field(ge=1, le=MAX_TOP_K, description=f"how many words for each [MASK], 1 to {MAX_TOP_K}"),
     ] = 5
     words: Annotated[
-        list[str] | None,
+        Texts | None,
         Field(
             min_length=1,
             max_length=MAX_WORDS,
@@ -80,9 +102,46 @@ class TokenizeRequest(_Request):
 
     model: Model = None
     input: Annotated[
-        str | list[str | Annotated[list[str], Field(min_length=2, max_length=2)]],
+        str
+        | Annotated[
+            list[str | Annotated[list[str], Field(fail_fast=True, min_length=2, max_length=2)]],
+            Field(fail_fast=True),
+        ],
         Field(description="a text, or a list of texts and of pairs of texts"),
     ]
+    notation: Annotated[
+        Notation,
+        Field(description="bert, where ## continues a word, or gnmt, where _ starts one"),
+    ] = "bert"
+
+
+class AttentionRequest(_Request):
+    """A text, or a pair, in which one head is to be looked at."""
+
+    model: Model = None
+    text: Annotated[str, Field(description="a text", examples=["The cat sat on the mat."])]
+    pair: Annotated[str | None, Field(description="a second text, or left out")] = None
+    layer: Layer = -1
+    head: Annotated[int, Field(ge=0, description="a number of a head, 0 the first")] = 0
+
+
+class WordInContextRequest(_Request):
+    """A word, and sentences in some of which it stands."""
+
+    model: Model = None
+    word: Annotated[
+        str, Field(description="a word, or several that stand together", examples=["right"])
+    ]
+    sentences: Annotated[
+        Texts,
+        Field(
+            min_length=1,
+            max_length=MAX_SENTENCES,
+            description=f"a list of 1 to {MAX_SENTENCES} sentences, with the word at least twice",
+            examples=[["Turn right here.", "That is the right answer.", "Turn left here."]],
+        ),
+    ]
+    layer: Layer = -1
 
 
 class ErrorDetail(BaseModel):
@@ -170,6 +229,60 @@ class TokenizeAnswer(BaseModel):
     answers: list[EncodingAnswer]
 
 
+class AttentionAnswer(BaseModel):
+    """What each wordpiece takes from each, by one head."""
+
+    model: str
+    layer: Annotated[int, Field(description="from 0")]
+    head: int
+    tokens: Annotated[list[str], Field(description="cut at the length that the model reads")]
+    is_cut: Annotated[bool, Field(description="whether there is more of the text than that")]
+    weights: Annotated[
+        list[list[float]],
+        Field(description="a row for each token: what it takes from each other; a row sums to 1"),
+    ]
+
+
+class WordPlace(BaseModel):
+    """A word in one of the sentences, and where it is on the map."""
+
+    text: str
+    sentence: Annotated[int, Field(description="which one, from 0")]
+    start: Annotated[int, Field(description="in characters of the sentence")]
+    end: int
+    point: Annotated[
+        tuple[float, float], Field(description="the two principal components of the vectors")
+    ]
+
+
+class NeighbourAnswer(BaseModel):
+    """A near word of another sentence."""
+
+    place: Annotated[int, Field(description="which of `neighbours`, from 0")]
+    similarity: Annotated[float, Field(description="cosine")]
+
+
+class Occurrence(WordPlace):
+    """The word in one sentence."""
+
+    similarities: Annotated[list[float], Field(description="cosine with each occurrence")]
+    nearest: list[NeighbourAnswer]
+
+
+class WordInContextAnswer(BaseModel):
+    """How the vector of a word differs between sentences."""
+
+    model: str
+    layer: Annotated[int, Field(description="from 0")]
+    occurrences: list[Occurrence]
+    neighbours: Annotated[
+        list[WordPlace], Field(description="the words that are near to an occurrence")
+    ]
+    shown_variance: Annotated[
+        float, Field(description="the share of the vectors' variance that the points show, 0 to 1")
+    ]
+
+
 class ModelCard(BaseModel):
     """A model that is served."""
 
@@ -182,9 +295,19 @@ class ModelCard(BaseModel):
     record: Annotated[
         str | None, Field(description="what a record of /v1/predict is, in words; null: no such")
     ]
+    fields: Annotated[
+        list[str] | None,
+        Field(description="of such a record, where it is an object; null: it reads no records"),
+    ]
+    reads_pairs: Annotated[
+        bool | None,
+        Field(description="true: pairs of texts alone; false: single texts alone; null: any"),
+    ]
     labels: Annotated[list[str] | None, Field(description="between which it decides, if it does")]
     max_length: Annotated[int, Field(description="wordpieces of a text that are read")]
     dimensions: Annotated[int, Field(description="the length of its vectors")]
+    layers: Annotated[int, Field(description="how many it has")]
+    heads: Annotated[int, Field(description="of attention, in each layer")]
 
 
 class ModelList(BaseModel):
@@ -205,4 +328,6 @@ REQUESTS: Mapping[str, type[BaseModel]] = {
     "/v1/fill-mask": FillMaskRequest,
     "/v1/embeddings": EmbeddingsRequest,
     "/v1/tokenize": TokenizeRequest,
+    "/v1/attention": AttentionRequest,
+    "/v1/word-in-context": WordInContextRequest,
 }

@@ -1,55 +1,57 @@
-"""A model that is served: what may be asked of it, its queue, and the answers."""
+"""A model that is served: what may be asked of it, and the answers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from bertsmith.data.example import EncodedRecord
+from bertsmith.data.record import Record
 from bertsmith.errors import DataError
+from bertsmith.export.graph_bert import LAST_LAYER_ALONE, GraphBert
 from bertsmith.export.model_folder import LoadedModel
-from bertsmith.inference.embedder import Embedder
-from bertsmith.inference.fill_mask import (
-    Candidate,
-    compared_words,
-    encode_masked,
-    likeliest_words,
-)
+from bertsmith.inference.embedder import Embedder, layer_index
+from bertsmith.inference.fill_mask import encode_masked, spelled_words
 from bertsmith.inference.predictor import Predictor
-from bertsmith.serving.batching import Batcher, Item
-from bertsmith.serving.errors import RequestError
+from bertsmith.inference.word_in_context import (
+    FoundWord,
+    WordInContext,
+    compare_occurrences,
+    find_word,
+)
+from bertsmith.serving.batching import Item
+from bertsmith.serving.computing import Attended, Computing, Masked
+from bertsmith.serving.errors import RequestError, about, shortened
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
+from bertsmith.serving.model_queue import Answers, ModelQueue
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.encoding import Encoding
 from bertsmith.training.record_evaluation import batch_tokens_on
 
 # One [MASK] and one word to compare are one comparison, which may take a sequence of its own.
 MAX_COMPARISONS = 1000
-RETRY_SECONDS = 1
+# The map of a head is the square of this many numbers, some megabytes of JSON.
+MAX_ATTENTION_TOKENS = 512
+# A hundred bytes of JSON each, and some megabytes are written in a fraction of a second.
+MAX_CANDIDATES = 50_000
+MAX_TOKENIZED = 2**18
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a model says to a request."""
+class Attention:
+    """What each wordpiece takes from each, by one head."""
 
-    answers: list[Any]
-    """One for each text or record, in order."""
-    tokens: int
-    """How many the model has read."""
-
-
-@dataclass(frozen=True)
-class _Masked:
-    encoding: Encoding
-    top_k: int
-    words: tuple[str, ...] | None
+    layer: int
+    """From 0."""
+    tokens: list[str]
+    weights: list[list[float]]
+    """(S, S); a row sums to 1."""
+    is_cut: bool
+    """Whether there is more of the text than the model reads."""
 
 
 class ServedModel:
@@ -88,22 +90,22 @@ class ServedModel:
         self.predictor = (
             Predictor(self.model, loaded.tokenizer, device=device) if is_predictor else None
         )
-        self._batch_tokens = batch_tokens or batch_tokens_on(device)
-        self._pending = 0
-        # Tokenizers remember what they have seen and are not made for several threads at once.
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._batcher = Batcher(
-            {"predict": self._predict, "embed": self.embedder.pooled, "fill_mask": self._fill},
-            batch_tokens=self._batch_tokens,
+        most = batch_tokens or batch_tokens_on(device)
+        self._queue = ModelQueue(
+            name,
+            Computing(self.embedder, self.predictor, most),
+            limits=limits,
+            metrics=metrics,
+            batch_tokens=most,
             max_wait_seconds=max_wait_seconds,
-            observe=metrics.batch_observer(name),
         )
-        metrics.watch_queue(name, lambda: self._pending)
 
     @property
     def endpoints(self) -> list[str]:
         """The addresses that this model answers at."""
         found = ["/v1/embeddings", "/v1/tokenize"]
+        if not self._is_exported:
+            found += ["/v1/attention", "/v1/word-in-context"]
         if self.predictor is not None:
             found.append("/v1/predict")
         if "masked_lm" in self.model.heads:
@@ -111,9 +113,23 @@ class ServedModel:
         return sorted(found)
 
     @property
+    def _is_exported(self) -> bool:
+        """Whether there is a graph in place of its layers."""
+        return isinstance(self.model.bert, GraphBert)
+
+    def _check_layers(self) -> None:
+        """See that the model can be asked for what its layers do.
+
+        Raises:
+            RequestError: it was exported (422).
+        """
+        if self._is_exported:
+            raise RequestError(422, f"{self.name}: {LAST_LAYER_ALONE}", param="model")
+
+    @property
     def is_alive(self) -> bool:
-        """Whether its thread goes on."""
-        return self._batcher.is_alive
+        """Whether its threads go on."""
+        return self._queue.is_alive
 
     async def predict(self, records: Sequence[Any]) -> Answers:
         """The task's answers; records as for `Predictor.predict`.
@@ -126,14 +142,16 @@ class ServedModel:
         predictor = self.predictor
         if predictor is None:
             raise self._cannot("predict", "learned from records, such as sequence_classification")
+        sizes = self.limits.check_texts(records, "record")
+        self._check_fields(records, predictor)
 
-        def encode() -> list[Item]:
+        def encode(start: int, stop: int) -> list[Item]:
             return [
                 Item(each, sum(len(example.input_ids) for example in each.examples))
-                for each in predictor.encode(records)
+                for each in predictor.encode(records[start:stop], first=start + 1)
             ]
 
-        return await self._answers("predict", records, "record", encode)
+        return await self._queue.answers("predict", sizes, "record", encode)
 
     async def embed(self, texts: Sequence[str]) -> Answers:
         """(H,) vectors of texts.
@@ -142,10 +160,12 @@ class ServedModel:
             RequestError: as `predict`.
         """
 
-        def encode() -> list[Item]:
-            return [Item(each, len(each.input_ids)) for each in self.embedder.encode(texts)]
+        def encode(start: int, stop: int) -> list[Item]:
+            found = self.embedder.encode(texts[start:stop])
+            return [Item(each, len(each.input_ids)) for each in found]
 
-        return await self._answers("embed", texts, "text", encode)
+        sizes = self.limits.check_texts(texts, "text")
+        return await self._queue.answers("embed", sizes, "text", encode)
 
     async def fill_mask(
         self, texts: Sequence[str], *, top_k: int = 5, words: Sequence[str] | None = None
@@ -166,10 +186,27 @@ class ServedModel:
                 param="top_k",
             )
 
-        def encode() -> list[Item]:
-            return [self._masked(text, top_k, words) for text in texts]
+        num_candidates = 0
+        spelled: dict[str, list[int]] | None = None
 
-        return await self._answers("fill_mask", texts, "text", encode)
+        def encode(start: int, stop: int) -> list[Item]:
+            nonlocal num_candidates, spelled
+            if words is not None and spelled is None:
+                with about("words"):
+                    spelled = spelled_words(self.tokenizer, words)
+            num_words = 0 if words is None else len(words)
+            items = [self._masked(text, top_k, spelled, num_words) for text in texts[start:stop]]
+            masks = sum(each.payload.encoding.ids.count(self.tokenizer.mask_id) for each in items)
+            num_candidates += masks * (num_words if words is not None else top_k)
+            if num_candidates > MAX_CANDIDATES:
+                raise DataError(
+                    f"the answer would have more than {MAX_CANDIDATES:,} words, for all masks "
+                    "together; ask for fewer (top_k), or send the texts in several requests"
+                )
+            return items
+
+        sizes = self.limits.check_texts(texts, "text")
+        return await self._queue.answers("fill_mask", sizes, "text", encode)
 
     async def tokenize(self, texts: Sequence[Any]) -> Answers:
         """The encodings of texts, or of pairs of them, whole, however long they are.
@@ -177,49 +214,125 @@ class ServedModel:
         Raises:
             RequestError: as `predict`.
         """
-        self.limits.check_texts(texts, "text")
+        sizes = self.limits.check_texts(texts, "text")
         pairs = [(each, None) if isinstance(each, str) else each for each in texts]
 
-        def encode() -> list[Encoding]:
-            return [self.tokenizer.encode(text, pair) for text, pair in pairs]
+        num_tokens = 0
 
-        with self._admitted(len(texts)):
-            found = await asyncio.get_running_loop().run_in_executor(self._encoder, encode)
-        return Answers(found, sum(map(len, found)))
+        def encode(start: int, stop: int) -> list[Encoding]:
+            nonlocal num_tokens
+            found = [self.tokenizer.encode(text, pair) for text, pair in pairs[start:stop]]
+            num_tokens += sum(map(len, found))
+            if num_tokens > MAX_TOKENIZED:
+                raise DataError(
+                    f"the texts have more than {MAX_TOKENIZED:,} wordpieces together, which is the "
+                    "most of one answer; send them in several requests"
+                )
+            return found
+
+        found = await self._queue.encoded(sizes, encode)
+        return Answers(found, num_tokens)
+
+    async def attention(self, texts: Sequence[str], *, layer: int, head: int) -> Attention:
+        """What each wordpiece of a text, or of a pair, takes from each other.
+
+        Raises:
+            RequestError: as `predict`, or there is no such head, or the text is too long.
+            ConfigError: there is no such layer.
+        """
+        self._check_layers()
+        config = self.model.config
+        with about("layer"):
+            layer = layer_index(layer, config.num_hidden_layers)
+        if head >= config.num_attention_heads:
+            raise RequestError(
+                422,
+                f"head ({head}) must be from 0 to {config.num_attention_heads - 1}; the model has "
+                f"{config.num_attention_heads}",
+                param="head",
+            )
+        tokens: list[str] = []
+        num_wordpieces = 0
+
+        def encode(start: int, stop: int) -> list[Item]:  # noqa: ARG001 - there is one
+            nonlocal num_wordpieces
+            num_wordpieces = len(self.tokenizer.encode(*texts))
+            (sequence,) = self.embedder.encode([texts[0] if len(texts) == 1 else tuple(texts)])
+            if len(sequence.target) > MAX_ATTENTION_TOKENS:
+                raise DataError(
+                    f"the text has {len(sequence.target)} wordpieces, and attention is shown for "
+                    f"at most {MAX_ATTENTION_TOKENS}; shorten it"
+                )
+            tokens.extend(sequence.target)
+            return [Item(Attended(sequence, layer, head), len(tokens))]
+
+        sizes = self.limits.check_texts([list(texts)], "text")
+        found = await self._queue.answers("attention", sizes, "text", encode)
+        return Attention(layer, tokens, found.answers[0], len(tokens) < num_wordpieces)
+
+    async def word_in_context(
+        self, word: str, sentences: Sequence[str], *, layer: int
+    ) -> tuple[int, WordInContext]:
+        """The layer, from 0, and how a word's vector there differs between sentences.
+
+        Raises:
+            RequestError: as `predict`.
+            ConfigError: there is no such layer.
+            DataError: as `word_in_context` of the library.
+        """
+        self._check_layers()
+        with about("layer"):
+            layer = layer_index(layer, self.model.config.num_hidden_layers)
+        with about("word"):
+            self.limits.check_texts([word], "word")
+        found: list[FoundWord] = []
+
+        def encode(start: int, stop: int) -> list[Item]:  # noqa: ARG001 - all are looked at together
+            with about("word"):
+                found.append(find_word(self.tokenizer, word, sentences, self.embedder.max_length))
+            sequences = found[0].sequences
+            return [Item((sequence, layer), len(sequence.input_ids)) for sequence in sequences]
+
+        total = sum(self.limits.check_texts(sentences, "sentence"))
+        states = await self._queue.answers(
+            "states", [total], "sentence", encode, places=len(sentences)
+        )
+        return layer, await asyncio.to_thread(compare_occurrences, found[0], states.answers)
 
     def close(self) -> None:
         """Finish what was accepted, and end the threads."""
-        self._encoder.shutdown()
-        self._batcher.close()
+        self._queue.close()
 
-    async def _answers(
-        self, kind: str, asked: Sequence[Any], what: str, encode: Callable[[], list[Item]]
-    ) -> Answers:
-        self.limits.check_texts(asked, what)
-        with self._admitted(len(asked)):
-            loop = asyncio.get_running_loop()
-            items = await loop.run_in_executor(self._encoder, encode)
-            tokens = [item.tokens for item in items]
-            self.limits.check_tokens(tokens, what)
-            answers = await asyncio.wrap_future(self._batcher.submit(kind, items))
-        return Answers(answers, sum(tokens))
+    @property
+    def record_fields(self) -> list[str] | None:
+        """The fields of a record: the task's, and the columns that it was trained on."""
+        if self.predictor is None:
+            return None
+        named = self.predictor.layout.named
+        columns = (named[role].split(",") for role in ("text", "pair", "choices") if role in named)
+        names = [*self.predictor.task.field_names, *(each.strip() for x in columns for each in x)]
+        return list(dict.fromkeys(names))
 
-    @contextmanager
-    def _admitted(self, count: int) -> Iterator[None]:
-        """Hold a place in the queue for each text."""
-        if not self.is_alive:
-            raise RequestError(503, "the server is stopping; ask another one, or later")
-        if self._pending + count > self.limits.max_queue:
-            raise RequestError(
-                429,
-                f"the queue of {self.name} is full; try again in {RETRY_SECONDS} s",
-                headers={"Retry-After": str(RETRY_SECONDS)},
-            )
-        self._pending += count
-        try:
-            yield
-        finally:
-            self._pending -= count
+    def _check_fields(self, records: Sequence[Any], predictor: Predictor) -> None:
+        """See that nothing of a record would be left out without a word."""
+        known = {*(self.record_fields or ()), predictor.layout.named.get("label")}
+        listed = ", ".join(self.record_fields or ())
+        for number, record in enumerate(records, 1):
+            if not isinstance(record, Mapping):
+                continue
+            for name in record:
+                if name not in known and not predictor.task.knows_field(name):
+                    raise RequestError(
+                        422,
+                        f"record {number}: {shortened(name)!r} is no field that {self.name} reads; "
+                        f"those are {listed}",
+                    )
+            if not predictor.task.without_label(Record(record, "")).fields:
+                raise RequestError(
+                    422,
+                    f"record {number} has none of the fields that {self.name} reads ({listed}); "
+                    "give them",
+                )
 
     def _cannot(self, asked: str, needed: str) -> RequestError:
         tasks = ", ".join(self.task_names) or "none"
@@ -230,7 +343,9 @@ class ServedModel:
             param="model",
         )
 
-    def _masked(self, text: str, top_k: int, words: Sequence[str] | None) -> Item:
+    def _masked(
+        self, text: str, top_k: int, words: Mapping[str, list[int]] | None, num_words: int
+    ) -> Item:
         encoding = encode_masked(self.tokenizer, text)
         most = self.model.config.max_position_embeddings
         if len(encoding) > most:
@@ -239,34 +354,10 @@ class ServedModel:
                 "reads; shorten it"
             )
         count = encoding.ids.count(self.tokenizer.mask_id)
-        if words is not None and count * len(words) > MAX_COMPARISONS:
+        if count * num_words > MAX_COMPARISONS:
             raise DataError(
-                f"{count} masks times {len(words)} words are more than the {MAX_COMPARISONS:,} "
+                f"{count} masks times {num_words} words are more than the {MAX_COMPARISONS:,} "
                 "that are compared at once; give fewer of either"
             )
         num_sequences = 1 if words is None else count * len(words)
-        payload = _Masked(encoding, top_k, None if words is None else tuple(words))
-        return Item(payload, len(encoding) * num_sequences)
-
-    def _predict(self, encoded: list[EncodedRecord]) -> list[dict[str, Any]]:
-        predictor = self.predictor
-        assert predictor is not None  # noqa: S101 - else nothing was submitted
-        scored = predictor.score(encoded, batch_tokens=self._batch_tokens)
-        return [predictor.task.answer(each.record, each.scores) for each in scored]
-
-    def _fill(self, asked: list[_Masked]) -> list[list[list[Candidate]]]:
-        """Texts that ask for the likeliest words are computed at once, others one by one."""
-        plain = [each for each in asked if each.words is None]
-        found: dict[int, list[list[Candidate]]] = {}
-        if plain:
-            most = max(each.top_k for each in plain)
-            encodings = [each.encoding for each in plain]
-            filled = likeliest_words(self.model, self.tokenizer, encodings, most)
-            for each, masks in zip(plain, filled, strict=True):
-                found[id(each)] = [candidates[: each.top_k] for candidates in masks]
-        for each in asked:
-            if each.words is not None:
-                found[id(each)] = compared_words(
-                    self.model, self.tokenizer, each.encoding, each.words
-                )
-        return [found[id(each)] for each in asked]
+        return Item(Masked(encoding, top_k, words), len(encoding) * num_sequences)

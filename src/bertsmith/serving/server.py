@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +14,14 @@ from pathlib import Path
 import uvicorn
 
 from bertsmith.errors import ConfigError
-from bertsmith.export.model_folder import load_model
+from bertsmith.inference.opened_model import open_model
 from bertsmith.serving.app import build_app
+from bertsmith.serving.connections import (
+    BACKLOG,
+    HEADER_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    BoundedConnection,
+)
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.served_model import ServedModel
@@ -40,6 +48,8 @@ class ServerSettings:
     """The most tokens to compute at once; None: what suits the device."""
     max_wait_ms: float = MAX_WAIT_MS
     """How long the first text of a batch waits for others, in milliseconds."""
+    precision: str = "fp32"
+    """`fp32`, `bf16`, `fp16` or `auto`, as for `open_model`."""
     limits: Limits = field(default_factory=Limits)
     api_keys: Sequence[str] = ()
     cors_origins: Sequence[str] = ()
@@ -56,6 +66,12 @@ class ServerSettings:
             raise ConfigError(f"port ({self.port}) must be from 0 to {2**16 - 1}")
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise ConfigError(f"batch_tokens ({self.batch_tokens}) must be at least 1")
+        for origin in self.cors_origins:
+            if origin != "*" and re.fullmatch(r"https?://[^/\s]+", origin) is None:
+                raise ConfigError(
+                    f"cors_origin ({origin!r}) must be as browsers send it, such as "
+                    "https://example.org: a scheme, a host, perhaps a port, and nothing after it"
+                )
         if not 0 <= self.max_wait_ms <= 1000:
             raise ConfigError(f"max_wait_ms ({self.max_wait_ms}) must be from 0 to 1000")
 
@@ -78,7 +94,7 @@ def serve(settings: ServerSettings, *, on_start: Callable[[str], None] = print) 
         models = [
             ServedModel(
                 name,
-                load_model(folder),
+                open_model(folder, device=device, precision=settings.precision),
                 limits=settings.limits,
                 metrics=metrics,
                 device=device,
@@ -87,6 +103,8 @@ def serve(settings: ServerSettings, *, on_start: Callable[[str], None] = print) 
             )
             for name, folder in settings.models
         ]
+        # What has been loaded stays, so that looking for what has not need not go through it.
+        gc.freeze()
         app = build_app(
             models,
             settings.limits,
@@ -94,8 +112,16 @@ def serve(settings: ServerSettings, *, on_start: Callable[[str], None] = print) 
             api_keys=settings.api_keys,
             cors_origins=settings.cors_origins,
         )
+
+        class Connection(BoundedConnection):
+            header_seconds = min(HEADER_SECONDS, settings.limits.timeout_seconds)
+
         config = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             log_level="error",
             access_log=False,
             server_header=False,
@@ -104,6 +130,8 @@ def serve(settings: ServerSettings, *, on_start: Callable[[str], None] = print) 
         )
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
+        with _refusals(settings.host, settings.port):
+            listening.listen(BACKLOG)
         server = _Server(config, lambda: on_start(f"http://{shown}:{port}"))
         server.run(sockets=[listening])
 
@@ -112,14 +140,24 @@ def read_api_keys(path: str | Path) -> list[str]:
     """The keys in a file, one a line; blank lines and those that begin with # are none.
 
     Raises:
-        ConfigError: the file cannot be read or has none.
+        ConfigError: the file cannot be read or has none, or one that a client cannot send.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise ConfigError(f"{path} cannot be read ({reason}); give a file of keys") from None
-    keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    keys = []
+    for number, line in enumerate(lines, 1):
+        key = line.strip()
+        if not key or key.startswith("#"):
+            continue
+        if re.fullmatch("[!-~]+", key) is None:
+            raise ConfigError(
+                f"{path}:{number}: a key must be of printable ASCII characters without blanks; "
+                "write another one"
+            )
+        keys.append(key)
     if not keys:
         raise ConfigError(f"{path} holds no keys; write one a line, or leave --api-keys-file out")
     return keys
@@ -152,12 +190,14 @@ class _Server(uvicorn.Server):
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket that listens; bound before models are loaded, which may take minutes.
+    """A socket, bound before models are loaded, which may take minutes.
+
+    It does not listen yet: who connects meanwhile, such as a proxy, is refused and need not wait.
 
     Raises:
         ConfigError: there is no such address, or the port is taken.
     """
-    try:
+    with _refusals(host, port):
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -165,13 +205,18 @@ def _bound(host: str, port: int) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
-            listening.listen(2048)
         except OSError:
             listening.close()
             raise
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen at {host}, port {port} ({error.strerror or error}); give another "
-            "--host or --port"
-        ) from None
     return listening
+
+
+@contextlib.contextmanager
+def _refusals(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeError) as error:  # a name such as a..b cannot be encoded
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"cannot listen at {host}, port {port} ({reason}); give another --host or --port"
+        ) from None
