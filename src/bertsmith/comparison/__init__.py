@@ -1,0 +1,1 @@
+"""BERT beside the systems that it replaced, on the same text."""

@@ -1,0 +1,1 @@
+"""Encoders of which one can stand where another does; the folder is the registry."""
