@@ -7,9 +7,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
+from safetensors.torch import load_file
 
 from bertsmith.cli.main import main
+from bertsmith.export.model_folder import load_model
 
 Capture = pytest.CaptureFixture[str]
 GOLDEN = Path(__file__).parent.parent / "parity" / "data" / "tensorflow"
@@ -44,6 +47,23 @@ def test_googles_checkpoints_become_folders(tmp_path: Path, capsys: Capture, nam
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     transformers.AutoTokenizer.from_pretrained(output)
+
+
+def test_weights_can_be_kept_in_half_the_room(tmp_path: Path) -> None:
+    source = str(GOLDEN / "pretrained")
+    assert main(["convert", source, str(tmp_path / "whole")]) == 0
+    assert main(["convert", source, str(tmp_path / "half"), "--dtype", "bf16"]) == 0
+    whole = load_file(tmp_path / "whole" / "model.safetensors")
+    half = load_file(tmp_path / "half" / "model.safetensors")
+    assert whole.keys() == half.keys()
+    for name, tensor in half.items():
+        assert tensor.dtype == torch.bfloat16
+        assert torch.equal(tensor, whole[name].bfloat16())
+    # Whoever opens it computes in float32, on these numbers.
+    theirs = transformers.BertForPreTraining.from_pretrained(tmp_path / "half")
+    assert theirs.dtype == torch.float32
+    ours = load_model(tmp_path / "half").model.bert.embeddings.wordpiece.weight
+    assert torch.equal(ours, theirs.bert.embeddings.word_embeddings.weight)
 
 
 def test_the_published_zip_and_its_folder_are_the_same(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ BAD = {
     ),
     "no parquet, compressed": (
         "a.parquet.gz",
-        gzip.compress(b""),
+        gzip.compress(b"", mtime=0),
         r"a\.parquet\.gz:1: the file cannot be read on",
         [],
     ),

@@ -278,3 +278,29 @@ def test_another_vocabulary_is_refused(
 def test_positions_of_another_corpus_are_refused(make_batches: Make, position: Position) -> None:
     with pytest.raises(CheckpointError, match="is not a place in this corpus"):
         make_batches().batches(position)
+
+
+def test_where_nothing_is_masked_each_token_s_neighbours_are_the_labels(make_batches: Make) -> None:
+    batches = make_batches(objective="full_segments", is_masked=False)
+    assert batches.num_masked_slots == 0
+    for loaded in first(batches, 10):
+        assert set(loaded.targets) == {"neighbour_labels", "next_labels"}
+        ids = loaded.batch.input_ids.tolist()
+        expected = [[-100, -100] for _ in ids]
+        for start, end in itertools.pairwise(loaded.batch.cu_seqlens.tolist()):
+            if start == end or ids[start] != 1:  # padding does not begin with [CLS]
+                continue
+            for place in range(start, end):
+                if place + 1 < end:
+                    expected[place][0] = ids[place + 1]
+                if place > start:
+                    expected[place][1] = ids[place - 1]
+        assert loaded.targets["neighbour_labels"].tolist() == expected
+        assert loaded.targets["next_labels"].tolist() == [row[0] for row in expected]
+        assert 3 not in ids  # [MASK]
+        assert (loaded.targets["next_labels"] >= 0).sum() > 200
+
+
+def test_pairs_can_be_read_whole_as_well(make_batches: Make) -> None:
+    (loaded,) = first(make_batches(is_masked=False), 1)
+    assert set(loaded.targets) == {"neighbour_labels", "next_labels", "next_sentence_labels"}

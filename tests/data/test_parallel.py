@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -118,6 +119,37 @@ def test_workers_end_when_their_parent_is_killed(doubler, tmp_path):
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, workers))
+
+
+IMPORTING = """
+import functools, operator, os, time
+from bertsmith.data.parallel import ordered_map
+if __name__ == "__mp_main__":  # in a worker
+    os.write(1, b"importing\\n")
+    time.sleep(1)
+if __name__ == "__main__":
+    list(ordered_map(functools.partial(functools.partial, operator.neg), range(9), 2))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_workers_that_still_import_say_nothing_of_ctrl_c(tmp_path: Path) -> None:
+    script = tmp_path / "importing.py"
+    script.write_text(IMPORTING)
+    with subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stderr is not None
+        assert parent.stdout.readline() == "importing\n"
+        os.killpg(parent.pid, signal.SIGINT)
+        errors = parent.stderr.read()
+    assert errors.count("KeyboardInterrupt") == 1  # the script's own
+    assert "multiprocessing/spawn.py" not in errors
 
 
 def test_a_script_without_a_guard_is_told_so_and_does_not_hang(tmp_path: Path) -> None:

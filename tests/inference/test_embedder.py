@@ -14,7 +14,6 @@ from bertsmith.errors import ConfigError, DataError
 from bertsmith.export.model_folder import load_model, save_model
 from bertsmith.export.sentence_transformers import Pooling
 from bertsmith.inference.embedder import Embedder, embed
-from bertsmith.inference.vector_file import write_vectors
 
 WORDS = ["paris", "is", "the", "capital", "of", "france", "a", "good", "bad", "film", "."]
 DRAW = random.Random(0)
@@ -79,20 +78,3 @@ def test_what_cannot_be_is_refused(pretrained: Path) -> None:
         embedder.embed("a text")
     with pytest.raises(DataError, match="text 2 is of type int"):
         embedder.embed(["a", 3])
-
-
-def test_a_file_of_vectors_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    rows = np.random.default_rng(0).random((1000, 7), np.float32)
-    assert write_vectors(tmp_path / "x.npy", iter(rows), 7) == 1000
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npy", mmap_mode="r"), rows)
-
-    def broken() -> object:
-        yield rows[0]
-        raise DataError("a.txt:2: broken")
-
-    with pytest.raises(DataError, match=r"a\.txt:2: broken"):
-        write_vectors(tmp_path / "x.npy", broken(), 7)
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), rows)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
-    assert write_vectors(tmp_path / "empty.npy", [], 7) == 0
-    assert np.load(tmp_path / "empty.npy").shape == (0, 7)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
+from torch import Tensor
 
 from bertsmith.batch import Batch
 from bertsmith.errors import ConfigError
 from bertsmith.export.model_folder import load_model
 from bertsmith.inference.features import attention_maps, features
+from bertsmith.model.attention import SelfAttention
 
 TEXTS = ["paris is the capital of france .", ("a good film", "a bad book"), "fine"]
 ROWS = [[2, 5, 6, 7, 8, 3], [2, 9, 3], [2, 13, 14, 3]]
@@ -40,6 +44,33 @@ def test_attention_maps_are_those_of_transformers(pretrained: Path) -> None:
             )
             assert not mine[index, :, size:].any()
             assert not mine[index, :, :, size:].any()
+    (second,) = attention_maps(loaded.model, Batch.from_sequences(ROWS), layers=[1])
+    torch.testing.assert_close(second, maps[1])
+
+
+def test_whoever_uses_the_model_meanwhile_is_not_in_the_maps(pretrained: Path) -> None:
+    model = load_model(pretrained).model
+    batch = Batch.from_sequences([[2, 5, 6, 3], [2, 7, 3]])
+    expected = attention_maps(model, batch)
+    first = next(each for each in model.bert.modules() if isinstance(each, SelfAttention))
+    plain = first.attention
+    others: list[list[Tensor]] = []
+
+    def interrupted(*args: Any) -> Tensor:
+        """Attention during which another thread reads something else."""
+        if threading.current_thread() is threading.main_thread():
+            other = Batch.from_sequences([[2, 8, 3]])
+            thread = threading.Thread(target=lambda: others.append([model.bert(other)[0]]))
+            thread.start()
+            thread.join(20)
+        return plain(*args)
+
+    first.attention = interrupted
+    found = attention_maps(model, batch)
+    assert others
+    assert len(found) == len(expected)
+    for mine, before in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, before)
 
 
 def test_features_have_googles_form_and_transformers_numbers(pretrained: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bertsmith.demo.run import DemoResult
+    from bertsmith.inference.fill_mask import Candidate
 
 HELP = "see BERT's whole life on real text, in minutes, without a download"
 EXAMPLES = """examples:
@@ -57,13 +58,11 @@ def table(result: DemoResult, output: Path) -> str:
     ]  # fmt: skip
     lines = ["", f"What a small BERT learned in {figures['seconds'] / 60:.1f} minutes", ""]
     lines += [f"  {name:<34}{value:>7}   {beside}".rstrip() for name, value, beside in rows]
-    lines += ["", "Filled masks"]
-    for text, candidates in result.filled.items():
-        words = ", ".join(f"{c.word} {c.probability:.0%}" for c in candidates)
-        lines += [f"  {text}", f"      {words}"]
+    lines += ["", "Filled masks", *_filled(result.filled)]
     lines += ["", "Kinds of source"]
     for text, answer in result.answers.items():
         lines += [f"  {text}", f"      {answer['label']} {answer['probability']:.0%}"]
+    lines += _beside(result)
     pretrained, classifier = output / "pretrained", output / "classifier"
     lines += [
         "",
@@ -72,3 +71,29 @@ def table(result: DemoResult, output: Path) -> str:
         f'next    bertsmith fill-mask --model {pretrained} "The capital of [MASK] is a city."',
     ]
     return "\n".join(lines)
+
+
+def _beside(result: DemoResult) -> list[str]:
+    """What the model that comes with the package does, where it is there."""
+    from bertsmith.demo.run import SHIPPED
+
+    if result.shipped is None:
+        return []
+    accuracy = result.shipped.finetuned.outcome.figures["accuracy"]
+    return [
+        "",
+        f"The same of {SHIPPED}, which comes with bertsmith, in {result.shipped.seconds / 60:.1f} "
+        "minutes more",
+        "",
+        f"  {'held-out classification accuracy':<34}{accuracy:>7.1%}",
+        "",
+        *_filled(result.shipped.filled),
+    ]
+
+
+def _filled(filled: dict[str, list[Candidate]]) -> list[str]:
+    lines = []
+    for text, candidates in filled.items():
+        words = ", ".join(f"{c.word} {c.probability:.0%}" for c in candidates)
+        lines += [f"  {text}", f"      {words}"]
+    return lines

@@ -30,17 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a JSON object for each word."""
-    from bertsmith.export.model_folder import load_model
+    from bertsmith.export.model_source import is_exported
     from bertsmith.inference.fill_mask import fill_mask
+    from bertsmith.inference.opened_model import open_model
 
-    loaded = load_model(args.model)
+    loaded = open_model(args.model)
     words = None if args.words is None else [word.strip() for word in args.words.split(",")]
     filled = fill_mask(loaded.model, loaded.tokenizer, args.text, args.top_k, words=words)
     for number, candidates in enumerate(filled, 1):
         for candidate in candidates:
             answer = {"mask": number, "word": candidate.word, "probability": candidate.probability}
             print(json.dumps(answer, ensure_ascii=False))
-    print(
-        f"next: bertsmith finetune TASK --model {args.model} --train FILE --eval FILE --output DIR",
-        file=sys.stderr,
-    )
+    if not is_exported(args.model):  # else there is nothing to train
+        print(
+            f"next: bertsmith finetune TASK --model {args.model} --train FILE --eval FILE "
+            "--output DIR",
+            file=sys.stderr,
+        )

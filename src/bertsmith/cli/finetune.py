@@ -30,7 +30,7 @@ EXAMPLES = """examples:
       checks records and settings, shows the plan, trains and writes nothing
 
 mode=features leaves the model as it is and trains a BiLSTM over its layers; features.layers=[-1],
-features.combine=weighted_sum and others say how
+features.combine=weighted_sum and others say how; mode=finetune_bilstm trains both
 """
 
 _OPTIONS = (

@@ -60,6 +60,12 @@ def _sentence(facts: dict[str, Any]) -> str:
         return f"for bertsmith {facts['verb']}; its {len(facts['settings'])} sections are valid"
     if facts["kind"] == "unfinished run":
         return f"its last checkpoint is of step {facts['step']:,}"
+    if facts["kind"] == "exported model":
+        cosine = facts.get("check", {}).get("mean_cosine", float("nan"))
+        return (
+            f"{facts['format']} in {facts['precision']}, made from {facts['made_from']}; mean "
+            f"cosine of its vectors with the model's {cosine:.5f}"
+        )
     config = facts["config"]
     sentence = (
         f"{counted(config['num_hidden_layers'], 'layer')} of {config['hidden_size']}, "
@@ -86,6 +92,8 @@ def _next(facts: dict[str, Any]) -> str:
         if "sequence_classification" in facts["tasks"]:
             return f"bertsmith predict --model {facts['path']} --input FILE"
         return f"bertsmith embed --model {facts['path']} --input FILE --output X.npy"
+    if facts["kind"] == "exported model":
+        return f"bertsmith serve --model {facts['path']}"
     if facts["kind"] in ("checkpoint", "unfinished run"):
         if "task" in facts["recipe"]:
             return "bertsmith finetune RECIPE.toml --resume"

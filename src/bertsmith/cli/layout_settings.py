@@ -28,12 +28,15 @@ def add_input(parser: argparse.ArgumentParser, *, named: bool = False) -> None:
     add_layout_settings(parser, named=named)
 
 
-def add_layout_settings(parser: argparse.ArgumentParser, *, named: bool = False) -> None:
+def add_layout_settings(
+    parser: argparse.ArgumentParser, *, named: bool = False, more: str = ""
+) -> None:
     """Let `data.text=sentence` and its like follow the options.
 
     Args:
         parser: the verb's.
         named: whether the verb takes data sets by name, too.
+        more: what `--help` says of settings that this verb alone has.
     """
     of_sets = (
         "; of a data set with a name data.folder, where its published files are, and data.split"
@@ -46,7 +49,7 @@ def add_layout_settings(parser: argparse.ArgumentParser, *, named: bool = False)
         metavar="data.KEY=VALUE",
         help="where names do not tell: the columns data.text, data.pair and data.label (by name, "
         "or by number from 1) and data.choices (one or several, with commas), data.header (true "
-        f"or false), data.format (csv, tsv, json, jsonl, txt, conll, conllu){of_sets}",
+        f"or false), data.format (csv, tsv, json, jsonl, txt, conll, conllu){of_sets}{more}",
     )
 
 
@@ -58,7 +61,7 @@ def read_layout_settings(settings: list[str]) -> Layout | None:
     """
     from bertsmith.data.layout import Layout
 
-    data = _data_section(settings)
+    data = data_section(settings)
     return Layout.from_settings(data) if data else None
 
 
@@ -73,7 +76,7 @@ def read_source(where: str, settings: list[str]) -> RecordSource:
     from bertsmith.data.layout import Layout
     from bertsmith.data.record_source import RecordSource
 
-    data = _data_section(settings)
+    data = data_section(settings)
     folder, split = data.pop("folder", None), data.pop("split", None)
     return RecordSource(
         where,
@@ -83,7 +86,12 @@ def read_source(where: str, settings: list[str]) -> RecordSource:
     )
 
 
-def _data_section(settings: list[str]) -> dict[str, Any]:
+def data_section(settings: list[str]) -> dict[str, Any]:
+    """What the settings say, all of them of the section `data`.
+
+    Raises:
+        ConfigError: for a setting of another section.
+    """
     from bertsmith.errors import ConfigError
     from bertsmith.training.recipe_file import apply_overrides
 

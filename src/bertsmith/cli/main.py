@@ -26,6 +26,8 @@ VERBS = (
     "pretrain",
     "finetune",
     "sweep",
+    "compare",
+    "benchmark",
     "evaluate",
     "predict",
     "fill-mask",
@@ -33,7 +35,9 @@ VERBS = (
     "zero-shot",
     "embed",
     "features",
+    "word-in-context",
     "serve",
+    "export",
     "convert",
     "extend",
     "info",
@@ -45,7 +49,7 @@ _SETTING = re.compile(r"[^-=][^=]*=")
 _NEGATIVE_NUMBERS = re.compile(r"-\d+(,-?\d+)+")
 
 
-class _Terminated(BaseException):
+class Terminated(BaseException):
     """SIGTERM, as `KeyboardInterrupt` is SIGINT."""
 
 
@@ -133,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bertsmith: {where}{error.strerror or error}", file=sys.stderr)
         _drop_output()
         return 2
-    except _Terminated:
+    except Terminated:
         print("bertsmith: stopped by SIGTERM", file=sys.stderr)
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
@@ -159,7 +163,7 @@ def _exit_at_sigterm() -> Iterator[None]:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    raise _Terminated
+    raise Terminated
 
 
 def _is_said_by_another(error: BertsmithError) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING
 
+from bertsmith.cli.job_options import add_engine, talking_cluster
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bertsmith.data.corpus_report import CorpusReport
+    from bertsmith.data.parallel import OrderedMap
 
 HELP = "tokenize text once, into shards that training reads"
 EXAMPLES = """examples:
@@ -49,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard-wordpieces", type=int, metavar="N", help="size of a shard (default: 32 million)"
     )
+    add_engine(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -66,25 +71,41 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.shard_wordpieces is not None:
         settings = dataclasses.replace(settings, shard_wordpieces=args.shard_wordpieces)
-    preparation = Preparation(args.text, Tokenizer.load(args.vocab), args.output, settings)
-    if preparation.report is not None:
-        _say(f"{args.output} is finished already; nothing is left to do")
-    elif preparation.num_finished_shards:
-        _say(f"going on after the {preparation.num_finished_shards} shards in {args.output}")
-    with tqdm(
-        total=preparation.total_bytes,
-        initial=preparation.bytes_done,
-        unit="B",
-        unit_scale=True,
-        desc="prepare",
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        disable=preparation.report is not None,
-    ) as bar:
-        report = preparation.run(args.workers, lambda: bar.update(preparation.bytes_done - bar.n))
+    # A cluster that is not there is told of before anything is made.
+    with _workers(args) as (mapped, workers):
+        preparation = Preparation(args.text, Tokenizer.load(args.vocab), args.output, settings)
+        if preparation.report is not None:
+            _say(f"{args.output} is finished already; nothing is left to do")
+        elif preparation.num_finished_shards:
+            _say(f"going on after the {preparation.num_finished_shards} shards in {args.output}")
+        with tqdm(
+            total=preparation.total_bytes,
+            initial=preparation.bytes_done,
+            unit="B",
+            unit_scale=True,
+            desc="prepare",
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+            disable=preparation.report is not None,
+        ) as bar:
+            report = preparation.run(
+                workers, lambda: bar.update(preparation.bytes_done - bar.n), mapped
+            )
     print(json.dumps(report.to_dict(), ensure_ascii=False))
     for line in _explain(report):
         _say(line)
     _say(f"next: bertsmith info {args.output}")
+
+
+@contextlib.contextmanager
+def _workers(args: argparse.Namespace) -> Iterator[tuple[OrderedMap, int | None]]:
+    """What hands the text to workers, and how many there are to be."""
+    from bertsmith.data.parallel import ordered_map
+
+    if args.engine == "local":
+        yield ordered_map, args.workers
+        return
+    with talking_cluster(args.workers) as cluster:
+        yield cluster.ordered_map, cluster.num_workers(args.workers)
 
 
 def _explain(report: CorpusReport) -> Iterator[str]:

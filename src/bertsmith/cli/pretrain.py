@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pre-train and say where the model is."""
     from bertsmith.cli.training_summary import end_of_run, say_what_is_resumed
+    from bertsmith.tasks.registry import task_class
     from bertsmith.training.distributed import is_first_process
     from bertsmith.training.pretrain_recipe import PretrainRecipe
     from bertsmith.training.pretraining import pretrain
@@ -49,15 +50,21 @@ def run(args: argparse.Namespace) -> int:
         pretrained.outcome, output, f"bertsmith pretrain {output / 'recipe.toml'} --resume"
     )
     if status == 0:
-        loss = pretrained.outcome.figures.get("masked_lm_loss")
-        if loss is not None:
-            print(
-                f"held-out masked-LM loss {loss:.3f}; guessing by frequency alone gives "
-                f"{pretrained.unigram_entropy:.3f}",
-                file=sys.stderr,
+        figures = pretrained.outcome.figures
+        of_words = [name for name in recipe.tasks if task_class(name).shown is not None]
+        for name in of_words:
+            if f"{name}_loss" in figures:
+                print(
+                    f"held-out {name.replace('_lm', '-LM').replace('_', ' ')} loss "
+                    f"{figures[f'{name}_loss']:.3f}; guessing by frequency alone gives "
+                    f"{pretrained.unigram_entropy:.3f}",
+                    file=sys.stderr,
+                )
+        following = f'fill-mask --model {output} "Paris is the [MASK] of France."'
+        if "masked_lm" not in recipe.tasks:
+            following = (
+                f"finetune sequence_classification --model {output} --train FILE --eval FILE "
+                "--output DIR"
             )
-        print(
-            f'next: bertsmith fill-mask --model {output} "Paris is the [MASK] of France."',
-            file=sys.stderr,
-        )
+        print(f"next: bertsmith {following}", file=sys.stderr)
     return status

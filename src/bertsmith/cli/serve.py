@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from bertsmith.cli.model_names import add_models, named_model
+from bertsmith.cli.precision_option import add_precision, say_precision
 
 HELP = "answer over HTTP: predictions, masked words, vectors and wordpieces of several models"
 EXAMPLES = """examples:
   bertsmith serve --model runs/sst2
-      answers at http://127.0.0.1:8000 until it is stopped; docs/serving.md lists the addresses
+      answers at http://127.0.0.1:8000 until it is stopped, and shows a page to a browser there;
+      docs/serving.md lists the addresses
   bertsmith serve --model films=runs/sst2 --model base=runs/base --port 9000 \\
       --api-keys-file keys.txt
       two models by names of their own, for clients that send one of the keys"""
@@ -17,16 +20,11 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--model",
-        action="append",
-        required=True,
-        metavar="[NAME=]DIR",
-        help="a model of any kind; its name is that of the folder; may be given again",
-    )
+    add_models(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
+    add_precision(parser)
     batches = parser.add_argument_group("batches")
     batches.add_argument(
         "--batch-tokens", type=int, metavar="N", help="the most tokens to compute at once"
@@ -93,29 +91,29 @@ def run(args: argparse.Namespace) -> None:
         timeout_seconds=args.timeout,
         grace_seconds=args.grace,
     )
+    models = [named_model(each) for each in args.model]
     settings = ServerSettings(
-        models=[_named(each) for each in args.model],
+        models=models,
         host=args.host,
         port=args.port,
         device=args.device,
+        precision=args.precision,
         batch_tokens=args.batch_tokens,
         max_wait_ms=args.max_wait_ms,
         limits=limits,
         api_keys=[] if args.api_keys_file is None else read_api_keys(args.api_keys_file),
         cors_origins=args.cors_origin,
     )
-    names = ", ".join(name for name, _ in settings.models)
+    # A name may hold what a terminal would obey.
+    names = ", ".join(name if name.isprintable() else ascii(name) for name, _ in models)
 
     def started(address: str) -> None:
         print(f"{names} at {address}", file=sys.stderr)
-        print(f"next: curl {address}/v1/models", file=sys.stderr, flush=True)
+        say_precision(args, *(folder for _, folder in models))
+        print(
+            f"next: {address} in a browser, or curl {address}/v1/models",
+            file=sys.stderr,
+            flush=True,
+        )
 
     serve(settings, on_start=started)
-
-
-def _named(model: str) -> tuple[str, str]:
-    """Name and folder; what stands before = is a name unless it is part of a path."""
-    name, equals, folder = model.partition("=")
-    if equals and "/" not in name:
-        return name, folder
-    return Path(model).resolve().name, model

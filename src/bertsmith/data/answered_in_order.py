@@ -11,7 +11,7 @@ from bertsmith.errors import BertsmithError, ConfigError
 
 # Examples are sorted by length within this many batches: enough that those of a batch are about
 # equally long, and little enough to hold and to wait for.
-WINDOW_BATCHES = 16
+WINDOW_BATCHES = 64
 
 Answer = TypeVar("Answer")
 

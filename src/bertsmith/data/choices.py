@@ -110,6 +110,12 @@ def answered(records: Iterable[Record]) -> Iterator[Record]:
         yield record
 
 
+def is_choice_column(name: str) -> bool:
+    """Whether a column of this name may be looked at, or is an id."""
+    known = {*CONTEXTS, *STEMS, *LISTS, *ANSWERS, *_CODAH, "id", "idx"}
+    return name.lower() in known or _NUMBERED.fullmatch(name.lower()) is not None
+
+
 def without_answer(record: Record) -> Record:
     """The same question, not saying which choice is right."""
     answer = _columns(tuple(record.fields)).answer

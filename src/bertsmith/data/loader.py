@@ -25,6 +25,7 @@ from bertsmith.data.corpus_reader import CorpusReader
 from bertsmith.data.epoch_plan import OBJECTIVES, EpochPlanner
 from bertsmith.data.example_plan import ExamplePlan, Ints
 from bertsmith.data.masking import MAX_TOKENS, Masking, mask_tokens
+from bertsmith.data.neighbours import NEXT, neighbour_labels
 from bertsmith.data.packing import assemble, pack
 from bertsmith.data.prefetch import prefetched
 from bertsmith.data.shards import TokenizedCorpus
@@ -50,8 +51,9 @@ class LoadedBatch:
 
     batch: Batch
     targets: dict[str, Tensor]
-    """`masked_positions` (M,) and `masked_labels` (M,), -100 in slots that are unused; with
-    sentence pairs `next_sentence_labels` (B,): 0 = B follows A, 1 = random, -100 = no pair."""
+    """`masked_positions` (M,) and `masked_labels` (M,), -100 in slots that are unused; or where
+    nothing is masked `neighbour_labels` (T, 2) and, of these, `next_labels` (T,); with sentence
+    pairs `next_sentence_labels` (B,): 0 = B follows A, 1 = random, -100 = no pair."""
     position: Position
     """Resuming from here yields the batches after this one and its peers on the other ranks."""
 
@@ -83,6 +85,7 @@ class PretrainingBatches:
         objective: `sentence_pairs`, or `full_segments` for masked LM alone.
         single_segment_prob: share of sentence pairs that become single segments; 0 as published.
         masking: which tokens are hidden, and how.
+        is_masked: whether any are; otherwise each token's neighbours are what is to be predicted.
         example_seqlen: the longest sequence that is made; `max_seqlen` where not given.
         min_sequences: B is no less, so that batches of another source can have the same shapes.
         rank: of this process.
@@ -106,6 +109,7 @@ class PretrainingBatches:
         objective: str = "sentence_pairs",
         single_segment_prob: float = 0.0,
         masking: Masking | None = None,
+        is_masked: bool = True,
         example_seqlen: int | None = None,
         min_sequences: int = 0,
         rank: int = 0,
@@ -136,7 +140,7 @@ class PretrainingBatches:
         self._ids, self._seed, self._objective = ids, seed, objective
         self._max_seqlen, self._budget_tokens = max_seqlen, budget_tokens
         self._longest = longest
-        self._masking = masking or Masking()
+        self._masking = (masking or Masking()) if is_masked else None
         self._rank, self._world_size = rank, world_size
         self._prefetch_batches = prefetch_batches
         self._reader = CorpusReader(corpus)
@@ -144,14 +148,16 @@ class PretrainingBatches:
         mean_length, self.tokens_per_epoch = self._planner.survey()
         ample = _max_sequences(mean_length, budget_tokens, max_seqlen, shortest)
         self.max_sequences = max(ample, min_sequences)
-        self.num_masked_slots = self._masking.max_masked(budget_tokens, self.max_sequences)
+        self.num_masked_slots = 0
+        if self._masking is not None:
+            self.num_masked_slots = self._masking.max_masked(budget_tokens, self.max_sequences)
 
     tokens_per_epoch: int
     """An estimate of the tokens in all examples of an epoch, of all ranks together."""
     max_sequences: int
     """B."""
     num_masked_slots: int
-    """M."""
+    """M; 0 where nothing is masked."""
 
     def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
         """This rank's batches without end, from a position (the start, when there is none) on.
@@ -231,11 +237,18 @@ class PretrainingBatches:
                 f"the corpus holds the id {highest} and the vocabulary {self._ids.vocab_size} "
                 "wordpieces: a shard is damaged; prepare the text again"
             )
-        positions, labels = mask_tokens(packed, plan.keys, self._masking, self._ids)
-        targets = {
-            "masked_positions": _filled(positions, self.num_masked_slots, 0),
-            "masked_labels": _filled(labels, self.num_masked_slots, -100),
-        }
+        if self._masking is None:
+            neighbours = torch.from_numpy(neighbour_labels(packed))
+            targets = {
+                "neighbour_labels": neighbours,
+                "next_labels": neighbours[:, NEXT].contiguous(),
+            }
+        else:
+            positions, labels = mask_tokens(packed, plan.keys, self._masking, self._ids)
+            targets = {
+                "masked_positions": _filled(positions, self.num_masked_slots, 0),
+                "masked_labels": _filled(labels, self.num_masked_slots, -100),
+            }
         if self._objective == "sentence_pairs":
             labels = np.where(plan.second_length > 0, plan.is_random, -100)
             targets["next_sentence_labels"] = _filled(labels, self.max_sequences, -100)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bertsmith.errors import ConfigError, DataError
 
@@ -24,6 +25,16 @@ X = TypeVar("X")
 Y = TypeVar("Y")
 
 
+class OrderedMap(Protocol):
+    """What `ordered_map` is, wherever the workers are."""
+
+    def __call__(
+        self, make: Callable[[], Callable[[X], Y]], items: Iterable[X], workers: int
+    ) -> Generator[tuple[X, Y], None, None]:
+        """Each item with what a function returns for it, in the order of the items."""
+        ...
+
+
 def available_cores() -> int:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -33,7 +44,7 @@ def available_cores() -> int:
 
 def ordered_map(
     make: Callable[[], Callable[[X], Y]], items: Iterable[X], workers: int
-) -> Iterator[tuple[X, Y]]:
+) -> Generator[tuple[X, Y], None, None]:
     """Each item with what a function returns for it, in the order of the items.
 
     Few items are held at any time. Interrupting the program ends the workers after their present
@@ -63,7 +74,8 @@ def ordered_map(
     pool = ProcessPoolExecutor(workers, context, _start_worker, (make,))
     try:
         for item in items:
-            pending.append((item, pool.submit(_work, item)))
+            with _without_interrupts():  # a process may be started
+                pending.append((item, pool.submit(_work, item)))
             if len(pending) > 2 * workers:
                 first, future = pending.popleft()
                 yield first, future.result()
@@ -79,6 +91,22 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold SIGINT back, also from processes that are started here, until they let it in.
+
+    It would be a trace-back in one that still imports. Here it arrives a moment later.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _function: Callable[[Any], Any]
 
 
@@ -86,6 +114,8 @@ def _start_worker(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _function
     # Ctrl-C reaches the whole group of processes; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _function = make()
 

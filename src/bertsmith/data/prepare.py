@@ -26,7 +26,7 @@ from bertsmith.data.block import (
 )
 from bertsmith.data.corpus import DocumentReader
 from bertsmith.data.corpus_report import CorpusReport
-from bertsmith.data.parallel import available_cores, ordered_map
+from bertsmith.data.parallel import OrderedMap, available_cores, ordered_map
 from bertsmith.data.prepare_progress import PROGRESS, PrepareProgress
 from bertsmith.data.sentences import sentence_splitter
 from bertsmith.data.shards import (
@@ -113,6 +113,7 @@ class Preparation:
         self,
         workers: int | None = None,
         on_progress: Callable[[], None] | None = None,
+        mapped: OrderedMap = ordered_map,
     ) -> CorpusReport:
         """Make the shards that are missing, then the manifest.
 
@@ -122,6 +123,7 @@ class Preparation:
         Args:
             workers: processes that tokenize; every core when None.
             on_progress: called after each block, when `bytes_done` has risen.
+            mapped: hands the blocks to workers. Neither who they are nor how many changes a byte.
 
         Raises:
             DataError: text that cannot be read, or shards that cannot be written. The finished
@@ -132,13 +134,15 @@ class Preparation:
             raise ConfigError(f"the number of workers ({workers}) must be at least 1")
         if self.report is None:
             try:
-                self.report = self._run(workers, on_progress)
+                self.report = self._run(workers, on_progress, mapped)
             except BaseException:
                 self._discard_if_no_shard()
                 raise
         return self.report
 
-    def _run(self, workers: int, on_progress: Callable[[], None] | None) -> CorpusReport:
+    def _run(
+        self, workers: int, on_progress: Callable[[], None] | None, mapped: OrderedMap
+    ) -> CorpusReport:
         progress = self._progress
         progress.save(self.output)
         writer = ShardWriter(
@@ -150,7 +154,7 @@ class Preparation:
             shards=progress.shards,
         )
         make = functools.partial(BlockTokenizer, self._tokenizer, self.settings.language)
-        for block, tokenized in ordered_map(make, self._blocks(), workers):
+        for block, tokenized in mapped(make, self._blocks(), workers):
             self._add(block, tokenized)
             if writer.append_block(
                 tokenized.wordpieces,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.data.columns import texts_of
+from bertsmith.data.columns import TEXT_NAMES, texts_of
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 
@@ -92,12 +92,19 @@ def has_answers(record: Record) -> bool:
 
 def without_answers(record: Record) -> Record:
     """The same record with nothing said about its answers, as for a prediction."""
-    dropped = {*_ANSWER_NAMES, "answer_start", "is_impossible"}
-    kept = {name: value for name, value in record.fields.items() if name.lower() not in dropped}
+    kept = {
+        name: value for name, value in record.fields.items() if name.lower() not in _ABOUT_ANSWERS
+    }
     return Record(kept, record.location)
 
 
 _ANSWER_NAMES = ("answers", "answer", "answer_text", "label")
+_ABOUT_ANSWERS = {*_ANSWER_NAMES, "answer_start", "is_impossible"}
+
+
+def is_question_column(name: str) -> bool:
+    """Whether a column of this name may be looked at; SQuAD's title goes with its questions."""
+    return name.lower() in {*TEXT_NAMES, *_ABOUT_ANSWERS, "id", "title"}
 
 
 def _answers_of(

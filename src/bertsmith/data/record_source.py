@@ -10,11 +10,11 @@ import contextlib
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bertsmith.data.columns import label_name, texts_of
 from bertsmith.data.compression import SUFFIXES, file_kind
@@ -66,8 +66,14 @@ class RecordSource:
         """The data set; None for a file."""
         return named_set(str(self.where)) if is_name(str(self.where)) else None
 
-    def read(self, split: str) -> Iterator[Record]:
+    def read(
+        self, split: str, *, on_open: Callable[[BinaryIO], None] | None = None
+    ) -> Iterator[Record]:
         """Stream the records of a file, or of the source's own split, or else of this one.
+
+        Args:
+            split: of a data set.
+            on_open: as for `read_records`.
 
         Raises:
             ConfigError: the data set has no such split.
@@ -75,14 +81,14 @@ class RecordSource:
         """
         named = self.named
         if named is None:
-            return read_records(self.where, layout=self.layout)
+            return read_records(self.where, layout=self.layout, on_open=on_open)
         split = self.split or split
         self._check_split(named, split)
         name = str(self.where)
         records = (
             _read_hub(name, named, split)
             if self.folder is None
-            else _read_folder(name, named, split, self.folder)
+            else _read_folder(name, named, split, self.folder, on_open)
         )
         # By `map`, which goes on after a record that cannot be read.
         return map(partial(_with_label_name, numbers=named.numbers), records)
@@ -144,12 +150,18 @@ class RecordSource:
             )
 
 
-def _read_folder(name: str, named: NamedSet, split: str, folder: Path) -> Iterator[Record]:
+def _read_folder(
+    name: str,
+    named: NamedSet,
+    split: str,
+    folder: Path,
+    on_open: Callable[[BinaryIO], None] | None,
+) -> Iterator[Record]:
     path = _find(name, named, split, folder)
     layout = named.layout
     if split.startswith("test"):  # whose answers must be complete
         layout = dataclasses.replace(layout, skips_broken_rows=False)
-    records = read_records(path, layout=layout)
+    records = read_records(path, layout=layout, on_open=on_open)
     splits = named.divided.get(path.name.removesuffix(file_kind(path)[1]))
     if splits is None:
         return records

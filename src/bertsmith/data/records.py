@@ -41,7 +41,12 @@ Rows = Iterator[tuple[int, list[str]] | DataError]
 Items = Iterator[Record | DataError]
 
 
-def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterator[Record]:
+def read_records(
+    source: str | Path,
+    *,
+    layout: Layout | None = None,
+    on_open: Callable[[BinaryIO], None] | None = None,
+) -> Iterator[Record]:
     """Stream the records of a file, or of standard input where `source` is "-".
 
     Blank lines of CSV, TSV and JSON lines are no records; in plain text each line is one, and a
@@ -55,6 +60,7 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
         source: a file, which may be compressed (.gz, .xz, .zst).
         layout: what the user says about it; columns that are named there come under the names
             `text`, `pair` and `label`.
+        on_open: is given the file as it is on disk, whose `tell()` says how much has been read.
 
     Raises:
         DataError: with file and line, for what cannot be read.
@@ -62,7 +68,9 @@ def read_records(source: str | Path, *, layout: Layout | None = None) -> Iterato
     layout = layout or Layout()
     is_stdin = str(source) == "-"
     name = "stdin" if is_stdin else str(source)
-    items = _read_stdin(name, layout) if is_stdin else _read_file(Path(source), name, layout)
+    items = (
+        _read_stdin(name, layout) if is_stdin else _read_file(Path(source), name, layout, on_open)
+    )
     return map(_raised, _not_empty(items, name))  # a map goes on after an error, a generator ends
 
 
@@ -101,7 +109,9 @@ def _read_stdin(name: str, layout: Layout) -> Items:
         yield from _READERS[file_format](itertools.chain([first], lines), name, layout)
 
 
-def _read_file(path: Path, name: str, layout: Layout) -> Items:
+def _read_file(
+    path: Path, name: str, layout: Layout, on_open: Callable[[BinaryIO], None] | None
+) -> Items:
     suffix = file_kind(path)[0].removeprefix(".")
     named = _SUFFIXES.get(suffix, suffix)
     file_format = layout.format or ("conll" if named in layout.conll_suffixes else named)
@@ -111,7 +121,9 @@ def _read_file(path: Path, name: str, layout: Layout) -> Items:
             f".conll or .conllu file, or say which it is with data.format={'|'.join(FORMATS)}"
         )
     try:
-        with open_decompressed(path) as (file, _):
+        with open_decompressed(path) as (file, raw):
+            if on_open is not None:
+                on_open(raw)
             limit = MAX_DOCUMENT_BYTES if file_format == "json" else MAX_LINE_BYTES
             yield from _READERS[file_format](_lines(file, name, limit), name, layout)
     except FileNotFoundError:

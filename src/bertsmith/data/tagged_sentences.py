@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from bertsmith.data.columns import listed, texts_of
+from bertsmith.data.columns import TEXT_NAMES, listed, texts_of
 from bertsmith.data.conll import SentenceRecord
 from bertsmith.data.record import Record
 from bertsmith.data.tag_schemes import Entity, tags_of
@@ -81,6 +81,12 @@ def tagged(records: Iterable[Record]) -> Iterator[Record]:
                 "entities, or name them with data.text=COLUMN and data.label=COLUMN"
             )
         yield record
+
+
+def is_column_of_words(name: str) -> bool:
+    """Whether a column of this name may hold words, a text, tags or an id."""
+    known = {*_WORDS, *_TAGS, *_ENTITIES, "id", "idx"}
+    return name in known or name.lower() in TEXT_NAMES
 
 
 def without_tags(record: Record) -> Record:

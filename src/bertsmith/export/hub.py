@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from bertsmith.errors import CheckpointError
+from bertsmith.export.shipped_models import is_shipped_name
 from bertsmith.export.weight_files import PYTORCH, SAFETENSORS, has_weights
 
 _NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>[\w./-]+))?")
@@ -20,8 +21,11 @@ _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 def is_hub_name(name: str) -> bool:
     """Whether this can be a name of the hub, OWNER/MODEL or OWNER/MODEL@REVISION, and no path.
 
-    What lies in a folder that exists is meant as a path, even where it is not there itself.
+    What lies in a folder that exists is meant as a path, even where it is not there itself; and
+    models that come with this package are not asked for on the hub.
     """
+    if is_shipped_name(name):
+        return False
     parent = Path(name).parent
     is_path = Path(name).exists() or (parent != Path() and parent.exists())
     return _NAME.fullmatch(name) is not None and not is_path

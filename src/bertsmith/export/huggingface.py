@@ -2,6 +2,9 @@
 
 The only file that knows them. Queries, keys and values are three matrices there and one here; old
 files say gamma and beta; programs put prefixes before names and buffers beside them.
+
+A model whose encoder is not BERT's is none of theirs: its parameters keep our names, and its
+`model_type` is one that their programs refuse.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.tasks.model import BertForTasks
@@ -72,6 +76,15 @@ _FEATURES = "features."
 _PROBLEMS = {"sequence_regression": "regression", "multi_label": "multi_label_classification"}
 
 
+OWN_TYPE = "bertsmith"
+"""The `model_type` of models whose encoder is not BERT's."""
+
+
+def stored_names(name: str, config: BertConfig) -> list[str]:
+    """The tensors that a file has for one parameter of such a model, to be concatenated."""
+    return their_names(name) if config.is_bert else [name]
+
+
 def their_names(name: str, prefix: str = "bert.") -> list[str]:
     """The tensors of theirs that make one parameter of ours, to be concatenated in this order."""
     if name in _WHOLE_NAMES:
@@ -94,6 +107,8 @@ def to_theirs(model: BertForTasks, parameters: Mapping[str, Tensor]) -> dict[str
         model: which heads it has decides the names.
         parameters: by their names in the model.
     """
+    if not model.config.is_bert:
+        return dict(parameters)
     prefix = "bert." if model.tasks else ""  # a bare BertModel has none
     tensors: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
@@ -142,16 +157,23 @@ def their_config(model: BertForTasks) -> dict[str, Any]:
     """The config.json of a model, with what only we know under a key of ours."""
     settings = {task.name: task.settings() for task in model.tasks}
     features = None if model.features is None else model.features.settings.to_dict()
-    config: dict[str, Any] = {
-        "architectures": [_architecture_of(tuple(sorted(settings)), features)],
-        "model_type": "bert",
-        **model.config.to_dict(),
-        "position_embedding_type": "absolute",
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-    }
-    for name, values in settings.items():
-        config |= _their_settings(name, values)
+    sizes = model.config.to_dict()
+    kind = sizes.pop("encoder")
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     ours: dict[str, Any] = {"tasks": settings}
+    config: dict[str, Any]
+    if model.config.is_bert:
+        config = {
+            "architectures": [_architecture_of(tuple(sorted(settings)), features)],
+            "model_type": "bert",
+            **sizes,
+            "position_embedding_type": "absolute",
+            "dtype": dtype,
+        }
+        for name, values in settings.items():
+            config |= _their_settings(name, values)
+    else:
+        config = {"model_type": OWN_TYPE, "encoder": kind, **sizes, "dtype": dtype}
     return config | {"bertsmith": ours if features is None else ours | {"features": features}}
 
 
@@ -237,6 +259,9 @@ def without_lost_features(config: Mapping[str, Any], names: Iterable[str]) -> Ma
 
 
 def _task_settings(config: Mapping[str, Any], name: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    if config.get("model_type") == OWN_TYPE:  # which no other program has changed
+        own_tasks = _section(_section(config, "bertsmith"), "tasks")
+        return [(task, _section(own_tasks, task)) for task in own_tasks]
     if config.get("is_decoder"):
         raise CheckpointError(
             f"{name} describes a decoder (is_decoder), in which words see only those before them; "

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError
-from bertsmith.export.huggingface import canonical_names, their_config, their_names, to_theirs
+from bertsmith.export.huggingface import canonical_names, stored_names, their_config, to_theirs
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_source import CONFIG, ModelSource, check_shape, open_source
 from bertsmith.export.sentence_transformers import Pooling, write_pooling
@@ -78,6 +78,7 @@ def save_model(
     tokenizer: Tokenizer,
     *,
     pooling: Pooling | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a model folder, whole or not at all; an existing one is replaced file by file.
 
@@ -86,33 +87,48 @@ def save_model(
         model: any model of this package, or what is to be said of it.
         tokenizer: the model's.
         pooling: what sentence-transformers shall do when it opens the folder.
+        dtype: of the weights in the file, where it is not to be the model's own; `torch.bfloat16`
+            halves the file and keeps two to three digits. Whoever opens it computes in float32.
     """
     with atomic_folder(Path(folder)) as partial:
         contents = model if isinstance(model, ModelContents) else model_contents(model)
-        write_model_files(partial, contents, tokenizer, pooling)
+        write_model_files(partial, contents, tokenizer, pooling, dtype=dtype)
 
 
 def write_model_files(
-    folder: Path, contents: ModelContents, tokenizer: Tokenizer, pooling: Pooling | None = None
+    folder: Path,
+    contents: ModelContents,
+    tokenizer: Tokenizer,
+    pooling: Pooling | None = None,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write config.json, model.safetensors and the vocabulary's files into an existing folder."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in contents.tensors.items()}
+    tensors = {
+        name: tensor.to("cpu", dtype).contiguous() for name, tensor in contents.tensors.items()
+    }
     write_safetensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
-    config = json.dumps(contents.config, indent=2) + "\n"
-    (folder / CONFIG).write_text(config, encoding="utf-8")
-    max_length = tokenizer.limit(contents.config["max_position_embeddings"])
+    write_description(folder, contents.config, tokenizer, pooling)
+
+
+def write_description(
+    folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer, pooling: Pooling | None
+) -> None:
+    """Write all of a model's files but its weights into an existing folder."""
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    max_length = tokenizer.limit(config["max_position_embeddings"])
     tokenizer.with_max_length(max_length).save(folder)
     if pooling is not None:
-        size = contents.config["hidden_size"]
-        write_pooling(folder, pooling, hidden_size=size, max_length=max_length)
+        write_pooling(folder, pooling, hidden_size=config["hidden_size"], max_length=max_length)
 
 
 def load_model(path: str | Path, *, attention: Attention = auto) -> LoadedModel:
     """Open a model with the heads it was saved with, in evaluation mode on the CPU.
 
     Args:
-        path: a model folder; Google's TensorFlow checkpoint by its prefix, folder or zip; or a
-            name of Hugging Face's hub, OWNER/MODEL or OWNER/MODEL@REVISION.
+        path: a model folder; Google's TensorFlow checkpoint by its prefix, folder or zip; the name
+            of a model that comes with this package, such as bertsmith-mini; or a name of Hugging
+            Face's hub, OWNER/MODEL or OWNER/MODEL@REVISION.
         attention: one of `bertsmith.ops.attention`.
 
     Raises:
@@ -235,7 +251,7 @@ def _copy(
     used, new, taken = [], [], set()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            theirs = their_names(name)
+            theirs = stored_names(name, model.config)
             module, _, rest = name.partition(".")
             needed_by = {"heads": {rest.partition(".")[0]}, "features": set(model.heads)}
             is_taken = needed_by.get(module, set()) <= heads

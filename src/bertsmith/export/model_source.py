@@ -1,4 +1,6 @@
-"""What a model is opened from: a folder, Google's TensorFlow checkpoint, or a name of the hub.
+"""What a model is opened from: a folder, Google's TensorFlow checkpoint, or a name.
+
+A name is that of a model that comes with this package, or one of Hugging Face's hub.
 
 Configuration, vocabulary and the names and shapes of the weights are known here; no parameter has
 been made yet.
@@ -15,9 +17,10 @@ from typing import Any
 import torch
 
 from bertsmith.config import BertConfig
-from bertsmith.errors import CheckpointError
+from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.hub import fetch_from_hub, is_hub_name
 from bertsmith.export.huggingface import (
+    OWN_TYPE,
     canonical_names,
     features_of,
     tasks_of,
@@ -26,14 +29,17 @@ from bertsmith.export.huggingface import (
     without_lost_features,
 )
 from bertsmith.export.sentence_transformers import Pooling, read_max_length, read_pooling
+from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
 from bertsmith.export.tensorflow_checkpoint import read_tensorflow_checkpoint
 from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.export.weight_files import Weights, read_weights, weights_in_memory
+from bertsmith.model.encoders.registry import check_encoder, encoder_class
 from bertsmith.model.feature_encoder import FeaturesConfig
 from bertsmith.tasks.task import Task
 from bertsmith.text.tokenizer import Tokenizer
 
 CONFIG = "config.json"
+EXPORT = "export.json"
 # Its presence is looked at before a layer is made, so that a damaged number costs nothing.
 _OF_EACH_LAYER = "bert.encoder.layers.{n}.attention.qkv.weight"
 _OF_THE_LAST_LSTM = "features.bilstm.lstm.weight_hh_l{n}_reverse"
@@ -81,8 +87,8 @@ class ModelSource:
 
     @property
     def has_pooler(self) -> bool:
-        """Whether the encoder's pooler is among the weights."""
-        return "bert.pooler.dense.weight" in self.names
+        """Whether the encoder's pooler is among the weights, or is without any."""
+        return not self.config.is_bert or "bert.pooler.dense.weight" in self.names
 
     def check(self) -> None:
         """Hold configuration, vocabulary and weights to each other.
@@ -97,6 +103,9 @@ class ModelSource:
                 f"beside it has {self.tokenizer.vocab_size} wordpieces; put back the one that was "
                 "saved with the model"
             )
+        if not config.is_bert:
+            self._check_own()
+            return
         intermediate = "bert.encoder.layers.0.feed_forward.intermediate.weight"
         for name, rows in (
             ("bert.embeddings.wordpiece.weight", config.vocab_size),
@@ -115,6 +124,25 @@ class ModelSource:
             )
         self._check_decoder()
 
+    def _check_own(self) -> None:
+        """Hold another encoder to its weights, before there is room for any of its parameters."""
+        if len(self.names) < self.config.num_hidden_layers:
+            raise CheckpointError(
+                f"{self.weights.source} holds {len(self.names)} tensors and {self.config_name} "
+                f"says {self.config.num_hidden_layers} layers; the model is damaged"
+            )
+        try:
+            with torch.device("meta"):
+                encoder = encoder_class(self.config.encoder)(self.config, with_pooler=False)
+        except ConfigError as error:
+            raise CheckpointError(f"{self.config_name}: {error}") from None
+        for name, parameter in encoder.named_parameters(prefix="bert"):
+            if name not in self.names:
+                raise CheckpointError(
+                    f"{self.weights.source} lacks {name} of the encoder; the model is damaged"
+                )
+            check_shape(self.weights, self.names[name], name, tuple(parameter.shape))
+
     def _check_decoder(self) -> None:
         """A masked-LM head with a matrix of its own is another model than BERT."""
         name = untied_decoder(self.weights)
@@ -132,8 +160,9 @@ def open_source(path: str | Path, **overrides: Any) -> ModelSource:
     """Find a model and hold its parts to each other.
 
     Args:
-        path: a model folder; a TensorFlow checkpoint's prefix, folder or zip; or a name of
-            Hugging Face's hub, OWNER/MODEL or OWNER/MODEL@REVISION.
+        path: a model folder; a TensorFlow checkpoint's prefix, folder or zip; the name of a model
+            that comes with this package; or a name of Hugging Face's hub, OWNER/MODEL or
+            OWNER/MODEL@REVISION.
         overrides: of the configuration.
 
     Raises:
@@ -142,12 +171,36 @@ def open_source(path: str | Path, **overrides: Any) -> ModelSource:
     folder = Path(path)
     if not (folder / CONFIG).is_file() and is_tensorflow_checkpoint(folder):
         source = _open_tensorflow(folder, overrides)
+    elif is_shipped_name(path):
+        source = _open_folder(shipped_folder(path), overrides)
     elif is_hub_name(str(path)):
         source = _open_folder(fetch_from_hub(str(path)), overrides)
     else:
         source = _open_folder(folder, overrides)
     source.check()
     return source
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether there is a graph made of a model, in place of its weights."""
+    return (Path(path) / EXPORT).is_file()
+
+
+def refuse_exported(folder: Path) -> None:
+    """See that a model can be trained, changed or converted.
+
+    Raises:
+        CheckpointError: it was exported.
+    """
+    if (folder / "heads.safetensors").is_file() and not is_exported(folder):
+        raise CheckpointError(
+            f"{folder} holds an exported model without its {EXPORT}; export the model again"
+        )
+    if is_exported(folder):
+        raise CheckpointError(
+            f"{folder} holds an exported model, which answers and can be nothing else; take the "
+            "model that it was made from"
+        )
 
 
 def check_shape(weights: Weights, stored: str, name: str, shape: tuple[int, ...]) -> None:
@@ -165,7 +218,8 @@ def check_shape(weights: Weights, stored: str, name: str, shape: tuple[int, ...]
 
 
 def _open_folder(folder: Path, overrides: Mapping[str, Any]) -> ModelSource:
-    values = _read_config(folder)
+    refuse_exported(folder)
+    values = read_config(folder)
     tokenizer = Tokenizer.load(folder)
     pooling = read_pooling(folder)
     if pooling is not None and (length := read_max_length(folder)) is not None:
@@ -175,7 +229,7 @@ def _open_folder(folder: Path, overrides: Mapping[str, Any]) -> ModelSource:
     return ModelSource(
         values=without_lost_features(values, names),
         config_name=str(folder / CONFIG),
-        config=_config(values, folder / CONFIG, overrides),
+        config=bert_config(values, folder / CONFIG, overrides),
         tokenizer=tokenizer,
         weights=weights,
         names=names,
@@ -189,7 +243,7 @@ def _open_tensorflow(path: Path, overrides: Mapping[str, Any]) -> ModelSource:
     return ModelSource(
         values=found.config | _heads_of(weights),
         config_name=f"{path} (bert_config.json)",
-        config=_config(found.config, path, overrides),
+        config=bert_config(found.config, path, overrides),
         tokenizer=Tokenizer.from_vocabulary(found.vocabulary, lowercase=found.lowercase),
         weights=weights,
         names=canonical_names(weights),
@@ -213,7 +267,12 @@ def _heads_of(weights: Weights) -> dict[str, Any]:
     return {"architectures": [kind]}
 
 
-def _config(values: Mapping[str, Any], file: Path, overrides: Mapping[str, Any]) -> BertConfig:
+def bert_config(values: Mapping[str, Any], file: Path, overrides: Mapping[str, Any]) -> BertConfig:
+    """The sizes that such values say.
+
+    Raises:
+        CheckpointError: they cannot be those of a model.
+    """
     try:
         config = BertConfig.from_dict(values, strict=False)
     except ValueError as error:
@@ -221,7 +280,12 @@ def _config(values: Mapping[str, Any], file: Path, overrides: Mapping[str, Any])
     return config.replace(**overrides)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The values of a folder's config.json.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or not a BERT's.
+    """
     file = folder / CONFIG
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; a model is a folder with a config.json")
@@ -234,11 +298,23 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} holds no config.json; {said}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from None
-    if not isinstance(config, dict) or config.get("model_type", "bert") != "bert":
+    kinds = ("bert", OWN_TYPE)
+    if not isinstance(config, dict) or config.get("model_type", "bert") not in kinds:
         raise CheckpointError(f"{file} does not describe a BERT")
+    if config.get("model_type") == OWN_TYPE:
+        _check_encoder_of(config, file)
+    else:
+        config.pop("encoder", None)  # another program's key
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise CheckpointError(
             f"{file}: position_embedding_type ({config['position_embedding_type']!r}) must be "
             "'absolute', as in the paper"
         )
     return config
+
+
+def _check_encoder_of(config: Mapping[str, Any], file: Path) -> None:
+    try:
+        check_encoder(str(config.get("encoder")))
+    except ConfigError as error:
+        raise CheckpointError(f"{file}: {error}") from None

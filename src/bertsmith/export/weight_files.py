@@ -70,6 +70,16 @@ def read_weights(folder: Path) -> Weights:
     )
 
 
+def read_safetensors(path: Path) -> Weights:
+    """Open one file, whatever its name.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    file = _Safetensors(path)
+    return Weights(dict.fromkeys(file.shapes, file), path)
+
+
 def has_weights(folder: Path) -> bool:
     """Whether the folder holds weights that `read_weights` would open."""
     names = (SAFETENSORS, PYTORCH)

@@ -23,17 +23,19 @@ from bertsmith.data.answered_in_order import answered_in_order
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
-from bertsmith.export.model_folder import LoadedModel, load_model
+from bertsmith.export.model_folder import LoadedModel
 from bertsmith.export.sentence_transformers import Pooling
+from bertsmith.inference.opened_model import open_model
 from bertsmith.inference.text_examples import text_examples
+from bertsmith.model.bert import BertOutput
 from bertsmith.training.parallelize import choose_device
+from bertsmith.training.record_evaluation import batch_tokens_on
 
-BATCH_TOKENS = 4096
 Vector = NDArray[np.float32]
 
 
 class Embedder:
-    """Vectors of texts, in float32.
+    """Vectors of texts, float32 numbers.
 
     Args:
         loaded: a model of any kind; its heads are not asked.
@@ -71,12 +73,20 @@ class Embedder:
         """H, the length of a vector."""
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | None = None, **settings: Any) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str | None = None,
+        precision: str = "fp32",
+        **settings: Any,
+    ) -> Self:
         """Open a model.
 
         Args:
-            path: as for `load_model`.
+            path: as for `open_model`.
             device: such as `cpu` or `cuda`; None takes a GPU where there is one.
+            precision: `fp32`, `bf16`, `fp16` or `auto`, as for `open_model`.
             settings: `pooling`, `layer`, `normalize`.
 
         Raises:
@@ -84,21 +94,22 @@ class Embedder:
             ConfigError: a setting cannot be, or there is no such device.
         """
         chosen = choose_device(device)
-        return cls(load_model(path), device=chosen, **settings)
+        loaded = open_model(path, device=chosen, precision=precision)
+        return cls(loaded, device=chosen, **settings)
 
-    def vectors(
-        self, texts: Iterable[Any], *, batch_tokens: int = BATCH_TOKENS
-    ) -> Iterator[Vector]:
+    def vectors(self, texts: Iterable[Any], *, batch_tokens: int | None = None) -> Iterator[Vector]:
         """(H,) for each text, in order, while the texts are being read.
 
         Args:
             texts: texts, pairs of texts, or records with them.
-            batch_tokens: the most tokens to compute at once, unless one text alone has more.
+            batch_tokens: the most tokens to compute at once, unless one text alone has more; None:
+                what suits the device.
 
         Raises:
             DataError: one is none of these.
         """
-        return answered_in_order(self.encode(texts), self.pooled, batch_tokens)
+        most = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
+        return answered_in_order(self.encode(texts), self.pooled, most)
 
     def encode(self, texts: Iterable[Any]) -> Iterator[Example]:
         """The texts as the encoder reads them, in order; arguments and errors as `vectors`."""
@@ -113,10 +124,19 @@ class Embedder:
         """(H,) for each of what `encode` gave, computed at once."""
         batch = pack_examples(examples).to(self.device)
         with torch.inference_mode():
-            output = self.model.bert(batch, all_hidden_states=True)
-            assert output.all_hidden_states is not None  # noqa: S101 - asked for above
-            pooled = pool(output.all_hidden_states[self.layer + 1], batch, self.pooling)
-        return list(pooled.float().cpu().numpy())
+            hidden = self._hidden_states(batch)
+            pooled = pool(hidden.float(), batch, self.pooling)
+        return list(pooled.cpu().numpy())
+
+    def _hidden_states(self, batch: Batch) -> Tensor:
+        """(T, H) of the layer; what other layers say is kept only where one of them is asked."""
+        output: BertOutput
+        if self.layer == self.model.config.num_hidden_layers - 1:
+            output = self.model.bert(batch)
+            return output.hidden_states
+        output = self.model.bert(batch, all_hidden_states=True)
+        assert output.all_hidden_states is not None  # noqa: S101 - asked for above
+        return output.all_hidden_states[self.layer + 1]
 
 
 def pool(hidden_states: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
@@ -152,7 +172,7 @@ def embed(texts: Iterable[Any], model: str | Path, **settings: Any) -> Vector:
 
     Args:
         texts: texts, pairs of texts, or records with them.
-        model: as for `load_model`.
+        model: as for `open_model`.
         settings: of `Embedder.load`.
     """
     return Embedder.load(model, **settings).embed(texts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertsmith.data.layout import Layout
 from bertsmith.data.record_source import RecordSource
-from bertsmith.export.model_folder import load_model
+from bertsmith.inference.opened_model import open_model
 from bertsmith.inference.predictor import remembered_layout
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.record_evaluation import evaluate_records, record_task
@@ -47,7 +47,7 @@ def evaluate_file(
     if report is not None:
         check_report_folder(report)
     chosen = choose_device(device)
-    loaded = load_model(model)
+    loaded = open_model(model, device=chosen)
     task = record_task(loaded.model)
     max_length = loaded.tokenizer.limit(loaded.model.config.max_position_embeddings)
     loaded.model.to(chosen)

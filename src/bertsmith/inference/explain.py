@@ -9,7 +9,10 @@ from typing import Any
 
 from bertsmith.data.corpus_report import describe
 from bertsmith.errors import CheckpointError, ConfigError
+from bertsmith.export.exported_folder import read_facts
 from bertsmith.export.model_folder import load_model
+from bertsmith.export.model_source import EXPORT
+from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
 from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
@@ -25,7 +28,7 @@ def explain(path: str | Path) -> dict[str, Any]:
     Raises:
         BertsmithError: there is nothing, or nothing that this package writes or reads.
     """
-    path = Path(path)
+    path = shipped_folder(path) if is_shipped_name(path) else Path(path)
     for kind, is_one, facts in _KINDS:
         if is_one(path):
             return {"kind": kind, "path": str(path)} | facts(path)
@@ -83,6 +86,10 @@ def _model(path: Path) -> dict[str, Any]:
     } | ({} if results is None else {"results": results})
 
 
+def _exported(path: Path) -> dict[str, Any]:
+    return read_facts(path)
+
+
 def _vocabulary(path: Path) -> dict[str, Any]:
     tokenizer = Tokenizer.load(path)
     pieces = tokenizer.vocabulary.pieces
@@ -125,6 +132,7 @@ def _is_tokenizer_file(path: Path) -> bool:
 _KINDS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], dict[str, Any]]], ...] = (
     ("corpus", _has("manifest.json"), _corpus),
     ("checkpoint", _has(STATE_FILE), _checkpoint),
+    ("exported model", _has(EXPORT), _exported),
     ("model", _has("config.json"), _model),
     ("model", is_tensorflow_checkpoint, _model),
     ("vocabulary", _has("vocab.txt", "tokenizer.json"), _vocabulary),

@@ -1,12 +1,14 @@
 """The vectors of every wordpiece, and what attends to what (paper, section 5.3).
 
-Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest, `N` heads, `H` hidden size.
+Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest, `N` heads, `D` head size,
+`H` hidden size.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,13 +19,18 @@ from bertsmith.data.answered_in_order import answered_in_order
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
+from bertsmith.export.graph_bert import LAST_LAYER_ALONE, GraphBert
 from bertsmith.export.model_folder import LoadedModel
-from bertsmith.inference.embedder import BATCH_TOKENS, layer_index
+from bertsmith.inference.embedder import layer_index
 from bertsmith.inference.text_examples import text_examples
 from bertsmith.model.attention import SelfAttention
-from bertsmith.ops.attention import reference
+from bertsmith.ops.attention import Attention
 from bertsmith.ops.ragged import RaggedLayout
 from bertsmith.tasks.model import BertForTasks
+from bertsmith.training.record_evaluation import batch_tokens_on
+
+# Whoever asks for maps puts another function into the model meanwhile.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def features(
@@ -48,9 +55,10 @@ def features(
         raise ConfigError("layers is empty; name at least one, -1 for the last")
     places = [layer_index(layer, model.config.num_hidden_layers) + 1 for layer in layers]
     max_length = tokenizer.limit(model.config.max_position_embeddings)
+    device = next(model.parameters()).device
 
     def answer(examples: list[Example]) -> list[dict[str, Any]]:
-        batch = pack_examples(examples).to(next(model.parameters()).device)
+        batch = pack_examples(examples).to(device)
         with torch.inference_mode():
             output = model.bert(batch, all_hidden_states=True)
         assert output.all_hidden_states is not None  # noqa: S101 - asked for above
@@ -62,48 +70,85 @@ def features(
         ]
 
     examples = text_examples(texts, tokenizer, max_length)
-    for index, found in enumerate(answered_in_order(examples, answer, BATCH_TOKENS)):
+    for index, found in enumerate(answered_in_order(examples, answer, batch_tokens_on(device))):
         yield {"linex_index": index} | found
 
 
-def attention_maps(model: BertForTasks, batch: Batch) -> list[Tensor]:
+def attention_maps(
+    model: BertForTasks, batch: Batch, *, layers: Collection[int] | None = None
+) -> list[Tensor]:
     """(B, N, S, S) for each layer: how much each token (rows) takes from each other (columns).
 
-    A row sums to 1; what is beyond a sequence's end is 0. Computed by the definition of attention,
-    so the rest of the model says what it always says.
+    A row sums to 1; what is beyond a sequence's end is 0. Measured at the model's own attention, so
+    that one that looks back alone is seen to.
+
+    Args:
+        model: any; one whose layers do not attend has no maps.
+        batch: packed sequences.
+        layers: of which, from 0, since maps of all of them are large; None: of all.
+
+    Raises:
+        ConfigError: the model was exported.
     """
+    if isinstance(model.bert, GraphBert):
+        raise ConfigError(LAST_LAYER_ALONE)
     sequences = RaggedLayout(batch.cu_seqlens, batch.max_seqlen)
     maps: list[Tensor] = []
+    thread = threading.get_ident()  # others may use the model meanwhile
 
-    def recorded(qkv: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
-        maps.append(_probabilities(qkv[: batch.num_tokens], sequences))
-        return reference(qkv, layout, dropout_prob)
+    def recorded(attention: Attention) -> Attention:
+        def measured(
+            qkv: Tensor, layout: RaggedLayout, dropout_prob: float, *flags: bool
+        ) -> Tensor:
+            if threading.get_ident() == thread:
+                weights = attention_weights(attention, qkv, layout, *flags)[: batch.num_tokens]
+                maps.append(sequences.pad(weights).permute(0, 2, 1, 3))
+            return attention(qkv, layout, dropout_prob, *flags)
 
-    modules = [module for module in model.bert.modules() if isinstance(module, SelfAttention)]
-    before = [module.attention for module in modules]
-    was_training = model.training
-    model.eval()
-    try:
-        for module in modules:
-            module.attention = recorded
-        with torch.no_grad():
-            model.bert(batch)
-    finally:
-        for module, attention in zip(modules, before, strict=True):
-            module.attention = attention
-        model.train(was_training)
+        return measured
+
+    every = [module for module in model.bert.modules() if isinstance(module, SelfAttention)]
+    modules = [each for place, each in enumerate(every) if layers is None or place in layers]
+    with _ONE_AT_A_TIME:
+        before = [module.attention for module in modules]
+        was_training = model.training
+        model.eval()
+        try:
+            for module in modules:
+                module.attention = recorded(module.attention)
+            with torch.no_grad():
+                model.bert(batch)
+        finally:
+            for module, attention in zip(modules, before, strict=True):
+                module.attention = attention
+            model.train(was_training)
     return maps
 
 
-def _probabilities(qkv: Tensor, layout: RaggedLayout) -> Tensor:
-    q, k = layout.pad(qkv[:, :2]).float().permute(2, 0, 3, 1, 4)
-    scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5  # (B, N, S, S)
-    if layout.mask is None:
-        whole: Tensor = scores.softmax(-1)
-        return whole
-    is_there = layout.mask[:, None, None, :]
-    probabilities: Tensor = scores.masked_fill(~is_there, -torch.inf).softmax(-1)
-    return probabilities * layout.mask[:, None, :, None]
+def attention_weights(
+    attention: Attention, qkv: Tensor, layout: RaggedLayout, *flags: bool
+) -> Tensor:
+    """(T, N, S): what each token takes from each place of its own sequence.
+
+    Attention is a weighted sum of values. Where each value has a one of its own among zeros, the
+    sum is the weights themselves, whatever the function lets a token see. A head has room for the
+    ones of D places, so that S places take S / D calls.
+
+    Args:
+        attention: any function of `bertsmith.ops.attention`, or one like them.
+        qkv: (T, 3, N, D), of which queries and keys count.
+        layout: of the batch.
+        flags: what else the function takes.
+    """
+    query, key, value = qkv.unbind(1)
+    size = value.shape[-1]
+    places = (layout.slots % layout.max_seqlen)[:, None]  # (T, 1)
+    parts = []
+    for first in range(0, layout.max_seqlen, size):
+        ones = places == torch.arange(first, first + size, device=places.device)  # (T, D)
+        values = ones[:, None, :].expand_as(value).to(value.dtype)
+        parts.append(attention(torch.stack([query, key, values], 1), layout, 0.0, *flags).float())
+    return torch.cat(parts, -1)[..., : layout.max_seqlen]
 
 
 def _of_tokens(

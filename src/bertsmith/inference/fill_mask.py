@@ -6,7 +6,8 @@ Dimension key: `M` masks of the text, `V` vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -69,7 +70,7 @@ def fill_mask(
     try:
         if words is None:
             return likeliest_words(model, tokenizer, [encoding], top_k)[0]
-        return compared_words(model, tokenizer, encoding, words)
+        return compared_words(model, tokenizer, encoding, spelled_words(tokenizer, words))
     finally:
         model.train(was_training)
 
@@ -83,7 +84,8 @@ def encode_masked(tokenizer: Tokenizer, text: str) -> Encoding:
     encoding = tokenizer.encode(text)
     if tokenizer.mask_id not in encoding.ids:
         raise DataError(
-            f"{text!r} holds no [MASK]; write [MASK], in capitals, where a word is to be found"
+            f"{reprlib.repr(text)} holds no [MASK]; write [MASK], in capitals, where a word is to "
+            "be found"
         )
     return encoding
 
@@ -123,16 +125,30 @@ def likeliest_words(
 
 
 def compared_words(
-    model: BertForTasks, tokenizer: Tokenizer, encoding: Encoding, words: Sequence[str]
+    model: BertForTasks,
+    tokenizer: Tokenizer,
+    encoding: Encoding,
+    spelled: Mapping[str, Sequence[int]],
 ) -> list[list[Candidate]]:
-    """As `fill_mask` with `words`, of a text that `encode_masked` gave; `model` in evaluation.
+    """As `fill_mask` with `words`.
+
+    Args:
+        model: with a `masked_lm` head, in evaluation.
+        tokenizer: the model's.
+        encoding: of a text, as `encode_masked` gives it.
+        spelled: the words, as `spelled_words` gives them.
+    """
+    masks = _masks(tokenizer, encoding)
+    return [_compared(model, tokenizer, encoding, mask, spelled) for mask in masks]
+
+
+def spelled_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, list[int]]:
+    """The wordpieces of each word that is to be compared.
 
     Raises:
         DataError: a word is none, or one that the vocabulary has no wordpieces for.
     """
-    spelled = {word: _spelled(tokenizer, word) for word in words}
-    masks = _masks(tokenizer, encoding)
-    return [_compared(model, tokenizer, encoding, mask, spelled) for mask in masks]
+    return {word: _spelled(tokenizer, word) for word in words}
 
 
 def _masks(tokenizer: Tokenizer, encoding: Encoding) -> list[int]:
@@ -145,7 +161,8 @@ def _spelled(tokenizer: Tokenizer, word: str) -> list[int]:
     ids = tokenizer.encode(word).ids[1:-1]
     if not ids or tokenizer.unk_id in ids:
         raise DataError(
-            f"the vocabulary has no wordpieces for the word {word!r}, so that it cannot be compared"
+            f"the vocabulary has no wordpieces for the word {reprlib.repr(word)}, so "
+            "that it cannot be compared"
         )
     return ids
 
@@ -155,7 +172,7 @@ def _compared(
     tokenizer: Tokenizer,
     encoding: Encoding,
     mask: int,
-    spelled: dict[str, list[int]],
+    spelled: Mapping[str, Sequence[int]],
 ) -> list[Candidate]:
     """The words in the place of one mask, the likeliest first."""
     # What the model has to read: words that begin alike, and all of one piece, ask the same.

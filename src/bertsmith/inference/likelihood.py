@@ -22,13 +22,13 @@ import torch
 from bertsmith.data.answered_in_order import answered_in_order
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
-from bertsmith.export.model_folder import LoadedModel, load_model
+from bertsmith.export.model_folder import LoadedModel
 from bertsmith.inference.masked_words import check_fills_masks, log_probs_at
+from bertsmith.inference.opened_model import open_model
 from bertsmith.inference.text_examples import encoded_texts
 from bertsmith.text.encoding import Encoding
 from bertsmith.training.parallelize import choose_device
-
-BATCH_TOKENS = 4096
+from bertsmith.training.record_evaluation import batch_tokens_on
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class LikelihoodScorer:
         """Open a model.
 
         Args:
-            path: as for `load_model`.
+            path: as for `open_model`.
             device: such as `cpu` or `cuda`; None takes a GPU where there is one.
             settings: `hide_rest_of_word`.
 
@@ -106,10 +106,10 @@ class LikelihoodScorer:
             ConfigError: it cannot fill masks, or there is no such device.
         """
         chosen = choose_device(device)
-        return cls(load_model(path), device=chosen, **settings)
+        return cls(open_model(path, device=chosen), device=chosen, **settings)
 
     def score(
-        self, texts: Iterable[Any], *, batch_tokens: int = BATCH_TOKENS
+        self, texts: Iterable[Any], *, batch_tokens: int | None = None
     ) -> Iterator[Likelihood]:
         """One likelihood for each text, in order, while the texts are being read.
 
@@ -117,7 +117,8 @@ class LikelihoodScorer:
 
         Args:
             texts: texts, pairs of texts, or records with them.
-            batch_tokens: the most tokens to compute at once, unless one text alone has more.
+            batch_tokens: the most tokens to compute at once, unless one text alone has more; None:
+                what suits the device.
 
         Raises:
             DataError: one is none of these.
@@ -131,7 +132,8 @@ class LikelihoodScorer:
                 for place in places:
                     yield self._hidden(encoding, place)
 
-        for log_prob in answered_in_order(examples(), self._log_probs, batch_tokens):
+        most = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
+        for log_prob in answered_in_order(examples(), self._log_probs, most):
             yield from _answered(waiting)  # texts without wordpieces
             waiting[0].log_probs.append(log_prob)
             yield from _answered(waiting)

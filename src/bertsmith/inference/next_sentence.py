@@ -15,11 +15,11 @@ from bertsmith.data.answered_in_order import answered_in_order
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
-from bertsmith.export.model_folder import LoadedModel, load_model
+from bertsmith.export.model_folder import LoadedModel
+from bertsmith.inference.opened_model import open_model
 from bertsmith.inference.text_examples import pair_examples
 from bertsmith.training.parallelize import choose_device
-
-BATCH_TOKENS = 4096
+from bertsmith.training.record_evaluation import batch_tokens_on
 
 
 class NextSentenceScorer:
@@ -51,7 +51,7 @@ class NextSentenceScorer:
         """Open a model.
 
         Args:
-            path: as for `load_model`.
+            path: as for `open_model`.
             device: such as `cpu` or `cuda`; None takes a GPU where there is one.
 
         Raises:
@@ -59,20 +59,22 @@ class NextSentenceScorer:
             ConfigError: it has no such head, or there is no such device.
         """
         chosen = choose_device(device)
-        return cls(load_model(path), device=chosen)
+        return cls(open_model(path, device=chosen), device=chosen)
 
-    def score(self, pairs: Iterable[Any], *, batch_tokens: int = BATCH_TOKENS) -> Iterator[float]:
+    def score(self, pairs: Iterable[Any], *, batch_tokens: int | None = None) -> Iterator[float]:
         """The probability that B follows A, for each pair in order, while they are being read.
 
         Args:
             pairs: pairs of texts, or records with them.
-            batch_tokens: the most tokens to compute at once, unless one pair alone has more.
+            batch_tokens: the most tokens to compute at once, unless one pair alone has more; None:
+                what suits the device.
 
         Raises:
             DataError: one is no pair.
         """
         examples = pair_examples(pairs, self.tokenizer, self.max_length)
-        return answered_in_order(examples, self._probabilities, batch_tokens)
+        most = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
+        return answered_in_order(examples, self._probabilities, most)
 
     def _probabilities(self, examples: list[Example]) -> list[float]:
         batch = pack_examples(examples).to(self.device)

@@ -15,7 +15,7 @@ from bertsmith.data.example_batches import pack_examples
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
-from bertsmith.export.model_folder import load_model
+from bertsmith.inference.opened_model import open_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.scoring import score_records
 from bertsmith.tasks.task import RecordTask, ScoredRecord
@@ -25,7 +25,7 @@ from bertsmith.training.record_evaluation import batch_tokens_on, record_task
 
 
 class Predictor:
-    """Answers for records, in float32.
+    """Answers for records.
 
     Args:
         model: with one task, learned from records.
@@ -49,19 +49,20 @@ class Predictor:
         """What the model remembers of its training file, for reading files like it."""
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | None = None) -> Self:
+    def load(cls, path: str | Path, *, device: str | None = None, precision: str = "fp32") -> Self:
         """Open a model folder.
 
         Args:
             path: the folder.
             device: such as `cpu` or `cuda`; None takes a GPU where there is one.
+            precision: `fp32`, `bf16`, `fp16` or `auto`, as for `open_model`.
 
         Raises:
             CheckpointError: the folder is not a model's, or damaged.
             ConfigError: its task is none that answers records, or there is no such device.
         """
         chosen = choose_device(device)
-        loaded = load_model(path)
+        loaded = open_model(path, device=chosen, precision=precision)
         return cls(loaded.model, loaded.tokenizer, device=chosen)
 
     @property
@@ -93,12 +94,15 @@ class Predictor:
         """The task's scores of each record before an answer is made of them; else as `predict`."""
         yield from self.score(self.encode(records), batch_tokens=batch_tokens)
 
-    def encode(self, records: Iterable[Any]) -> Iterator[EncodedRecord]:
-        """The records as the encoder reads them, in order; arguments and errors as `predict`."""
+    def encode(self, records: Iterable[Any], *, first: int = 1) -> Iterator[EncodedRecord]:
+        """The records as the encoder reads them, in order; arguments and errors as `predict`.
+
+        In errors the first of them has the number `first`.
+        """
         if isinstance(records, str | Mapping | Record):
             raise DataError("predict takes many records and got a single one; put it in a list")
         unlabelled = (
-            self.task.without_label(self._record(item, i)) for i, item in enumerate(records, 1)
+            self.task.without_label(self._record(item, i)) for i, item in enumerate(records, first)
         )
         return self.task.encode(unlabelled, self.tokenizer, max_length=self.max_length)
 
