@@ -1,6 +1,8 @@
 # Every target sets itself up: it needs Python 3.11 or later, git and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# A file of tests is one worker's; a worker computes on one thread.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 .PHONY: demo test parity lint types check clean
 
@@ -8,11 +10,11 @@ demo: .venv/demo
 	$(BIN)/bertsmith demo
 
 test: .venv/dev
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The slower comparisons with other people's code, and the runs on the whole of the real data.
 parity: .venv/dev
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=131072)
     parser.add_argument("--max-seqlen", type=int, default=512)
     parser.add_argument("--heads", type=int, default=12)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     benches = attention_benches(args) | gelu_benches(args)
     if not args.settings:
         benches |= muon_benches(args.heads * HEAD_SIZE)

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("shards")
     parser.add_argument("settings", nargs="*", metavar="section.key=value")
     parser.add_argument("--kernels", type=int, default=30, help="how many to print")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         values: dict[str, Any] = {
             "model": dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0),

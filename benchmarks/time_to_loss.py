@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--draw", type=Path)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.draw:
         draw(json.loads(args.draw.read_text()), args.picture)
         return

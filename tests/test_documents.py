@@ -26,7 +26,7 @@ DOCUMENTS = sorted(
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.read_text(encoding="utf-8"))
 ENTRIES = [
     named
-    for folder in ("src", "tests", "docs", "benchmarks", "recipes", "examples")
+    for folder in ("src", "tests", "docs", "benchmarks", "recipes", "examples", "deploy")
     for path in [ROOT / folder, *(ROOT / folder).rglob("*")]
     for named in [path.relative_to(ROOT).as_posix()]
 ]

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from bertsmith.data.shards import TokenizedCorpus
     from bertsmith.errors import BertsmithError, CheckpointError, ConfigError, DataError
     from bertsmith.export.model_folder import load_model, save_model
+    from bertsmith.inference.checked_export import export_model
     from bertsmith.inference.embedder import Embedder, embed
     from bertsmith.inference.features import attention_maps, features
     from bertsmith.inference.fill_mask import fill_mask
     from bertsmith.inference.likelihood import LikelihoodScorer
     from bertsmith.inference.next_sentence import NextSentenceScorer
+    from bertsmith.inference.opened_model import open_model
     from bertsmith.inference.predictor import Predictor
+    from bertsmith.inference.word_in_context import word_in_context
     from bertsmith.inference.zero_shot import ZeroShotClassifier
     from bertsmith.text.extension import choose_words, extend_vocabulary
     from bertsmith.text.tokenizer import Tokenizer
@@ -52,16 +55,19 @@ _HOMES = {
     "check_finetuning": "training.finetuning_check",
     "choose_words": "text.extension",
     "embed": "inference.embedder",
+    "export_model": "inference.checked_export",
     "extend_vocabulary": "text.extension",
     "features": "inference.features",
     "fill_mask": "inference.fill_mask",
     "finetune": "training.finetuning",
     "load_model": "export.model_folder",
+    "open_model": "inference.opened_model",
     "overfit_one_batch": "training.overfit",
     "prepare": "data.prepare",
     "pretrain": "training.pretraining",
     "save_model": "export.model_folder",
     "train_vocabulary": "text.trainer",
+    "word_in_context": "inference.word_in_context",
 }
 
 __all__ = [
@@ -84,16 +90,19 @@ __all__ = [
     "check_finetuning",
     "choose_words",
     "embed",
+    "export_model",
     "extend_vocabulary",
     "features",
     "fill_mask",
     "finetune",
     "load_model",
+    "open_model",
     "overfit_one_batch",
     "prepare",
     "pretrain",
     "save_model",
     "train_vocabulary",
+    "word_in_context",
 ]
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bertsmith.errors import DataError
 
+# What has not been touched for so long nobody is writing.
+_ABANDONED_SECONDS = 3600
+
 
 def write_atomically(path: Path, parts: Iterable[Any]) -> None:
     """Write parts (bytes, or C-contiguous arrays) one after the other as the file `path`.
 
     The bytes go to a hidden neighbour first and reach the disk before it is renamed, so a reader
-    sees the old file or the new one.
+    sees the old file or the new one. A link stays, and the file that it leads to is replaced.
 
     Raises:
-        DataError: the disk is full or the folder cannot be written; the neighbour is removed.
+        DataError: the disk is full or the folder cannot be written, and the neighbour is removed;
+            or there is something else than a file.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a regular file; choose another name")
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
@@ -29,7 +38,7 @@ def write_atomically(path: Path, parts: Iterable[Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _flush_to_disk(path.parent)
+        flush_to_disk(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -49,14 +58,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
+    path = path.resolve()
+    if not path.name or path.is_file():
+        raise DataError(f"{path} cannot be a folder of results; choose another")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _remove_abandoned(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         yield partial
         for file in partial.iterdir():
-            _flush_to_disk(file)
+            flush_to_disk(file)
         if path.exists():
             for file in sorted(partial.iterdir()):
                 if file.is_dir():  # which cannot take the place of another
@@ -64,12 +77,32 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 file.replace(path / file.name)
         else:
             partial.replace(path)
-        _flush_to_disk(path)
-        _flush_to_disk(path.parent)
+        flush_to_disk(path)
+        flush_to_disk(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed have left of the same folder."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = partial.name.removesuffix(".partial").rpartition(".")[2]
+        # Another machine may write to the same disk, whose processes are not seen from here.
+        is_old = time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS
+        if process.isdecimal() and is_old and not _is_running(int(process)):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _cannot_write(path: Path, error: OSError) -> DataError:
@@ -79,7 +112,7 @@ def _cannot_write(path: Path, error: OSError) -> DataError:
     )
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Make what was written survive a loss of power; not every system can do it for folders."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)

@@ -77,6 +77,11 @@ class Batch:
         """(B,) int64: where each sequence starts; the last token for a sequence of length 0."""
         return self.cu_seqlens[:-1].long().clamp(max=self.num_tokens - 1)
 
+    @property
+    def last_positions(self) -> Tensor:
+        """(B,) int64: where each sequence ends; any token for a sequence of length 0."""
+        return (self.cu_seqlens[1:].long() - 1).clamp(min=0)
+
     def filled_up(self, num_tokens: int, pad_id: int) -> Batch:
         """The same sequences, and after them sequences of padding up to `num_tokens` tokens.
 

@@ -29,6 +29,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "base": (12, 768),
     "large": (24, 1024),
 }
+BERT = "bert"
 UNCASED_VOCAB_SIZE = 30522
 CASED_VOCAB_SIZE = 28996
 
@@ -36,6 +37,8 @@ CASED_VOCAB_SIZE = 28996
 @dataclass(frozen=True, kw_only=True)
 class BertConfig:
     """What determines a BERT's parameters and arithmetic; checked when it is made, then frozen.
+
+    Other encoders read of these keys what they have a use for; each says what it takes them for.
 
     Raises:
         ConfigError: when values are out of range or do not fit each other.
@@ -54,8 +57,17 @@ class BertConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
+    encoder: str = BERT
+    """Which encoder it is: the name of a file of `bertsmith/model/encoders`. No published key."""
+
+    @property
+    def is_bert(self) -> bool:
+        """Whether it is BERT's encoder, which other programs open as well."""
+        return self.encoder == BERT
 
     def __post_init__(self) -> None:
+        if not isinstance(self.encoder, str):
+            raise ConfigError(f"encoder ({self.encoder!r}) must be the name of an encoder")
         for name in (
             "vocab_size",
             "hidden_size",
@@ -149,7 +161,7 @@ class BertConfig:
         return cls.from_dict(values, strict=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The published keys and their values, JSON-ready."""
+        """The published keys and `encoder`, and their values, JSON-ready."""
         return dataclasses.asdict(self)
 
     def replace(self, **changes: Any) -> Self:

@@ -10,11 +10,47 @@ import pytest
 
 from bertsmith.cli.demo import table
 from bertsmith.cli.main import main
+from bertsmith.config import BertConfig
+from bertsmith.demo import run as demo_run
 from bertsmith.demo import text as demo_text
-from bertsmith.demo.run import STAGES, run_demo
+from bertsmith.demo.run import MASKED_TEXTS, SHIPPED, STAGES, run_demo
+from bertsmith.demo.text import DemoText
 from bertsmith.errors import ConfigError
+from bertsmith.export import shipped_models
+from bertsmith.export.model_folder import save_model
+from bertsmith.tasks.model import BertForTasks
+from bertsmith.tasks.registry import build_task
+from bertsmith.text.trainer import train_vocabulary
 
 Capture = pytest.CaptureFixture[str]
+
+
+def ship(folder: Path) -> None:
+    """A model of random weights under the name that the demo looks for."""
+    tokenizer, _ = train_vocabulary([*MASKED_TEXTS, "the quick brown fox jumps"], size=120)
+    config = BertConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    tasks = [build_task("masked_lm"), build_task("next_sentence")]
+    save_model(folder / SHIPPED, BertForTasks(config, tasks), tokenizer)
+
+
+def test_without_a_shipped_model_one_sentence_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped_models, "FOLDER", tmp_path)
+    said: list[str] = []
+    files = [tmp_path / name for name in ("a", "b", "c", "d")]
+    text = DemoText(*files, num_documents={}, num_characters=0)
+    assert demo_run._shipped_part(tmp_path, text, seed=1, say=said.append) is None
+    assert said == [
+        f"{SHIPPED} does not come with this version, so that there is nothing to compare with"
+    ]
 
 
 @pytest.mark.slow
@@ -24,6 +60,8 @@ def test_the_demo_goes_from_text_to_predictions(
     pytest.importorskip("gensim", reason="the demo's text is in gensim, of the extra `demo`")
     # A third of the sentences makes fine-tuning a matter of seconds.
     monkeypatch.setattr(demo_text, "TRAIN_SENTENCES", 800)
+    ship(tmp_path / "shipped_models")
+    monkeypatch.setattr(shipped_models, "FOLDER", tmp_path / "shipped_models")
     output = tmp_path / "demo"
     (output / "text").mkdir(parents=True)
     (output / "text" / "held-out.tsv").write_text("of an earlier demo")
@@ -37,6 +75,9 @@ def test_the_demo_goes_from_text_to_predictions(
     assert figures["masked_lm_loss"] < math.log(figures["vocab_size"])
     assert 0 < figures["masked_lm_accuracy"] < 1
     assert figures["classification_accuracy"] > figures["majority_accuracy"]
+    assert result.shipped is not None
+    assert 0 < figures["shipped_classification_accuracy"] < 1
+    assert figures["shipped_seconds"] > 0
     closing = table(result, output)
     for part in (
         "held-out masked-LM loss (nats)",
@@ -46,6 +87,7 @@ def test_the_demo_goes_from_text_to_predictions(
         "held-out classification accuracy",
         "Filled masks",
         "Kinds of source",
+        f"The same of {SHIPPED}, which comes with bertsmith, in ",
         f"curves  {output / 'pretrained' / 'curves.png'}",
         f"models  {output / 'pretrained'}",
         "next    bertsmith fill-mask --model ",

@@ -17,6 +17,7 @@ from bertsmith.ops.attention import (
     get_attention,
     reference,
     sdpa,
+    triton,
     varlen,
 )
 from bertsmith.ops.ragged import RaggedLayout
@@ -41,19 +42,54 @@ def draw(lengths: list[int], seed: int = 0) -> Tensor:
     return torch.randn((sum(lengths), 3, 2, 8), generator=generator)
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("attention", [sdpa, eager])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_both_equal_the_reference_in_output_and_gradients(
-    lengths: list[int], attention: Attention
+    lengths: list[int], attention: Attention, is_causal: bool
 ) -> None:
     qkv = draw(lengths).requires_grad_()
     weights = torch.randn(qkv[:, 0].shape, generator=torch.Generator().manual_seed(1))
-    expected = reference(qkv, layout_of(lengths), 0.0)
+    expected = reference(qkv, layout_of(lengths), 0.0, is_causal)
     expected_gradient = torch.autograd.grad((expected * weights).sum(), qkv)
-    actual = attention(qkv, layout_of(lengths), 0.0)
+    actual = attention(qkv, layout_of(lengths), 0.0, is_causal)
     actual_gradient = torch.autograd.grad((actual * weights).sum(), qkv)
     torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(actual_gradient, expected_gradient, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("attention", [reference, sdpa, eager, auto])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_causal_attention_is_that_of_hugging_faces_gpt_2(
+    lengths: list[int], attention: Attention
+) -> None:
+    from transformers import GPT2Config
+    from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
+
+    config = GPT2Config(n_embd=16, n_head=2, attn_pdrop=0.0, resid_pdrop=0.0)
+    config._attn_implementation = "eager"
+    theirs = GPT2Attention(config, layer_idx=0).eval()
+    with torch.no_grad():  # projections that change nothing
+        theirs.c_attn.weight.copy_(torch.eye(16).repeat(1, 3))
+        theirs.c_proj.weight.copy_(torch.eye(16))
+        theirs.c_attn.bias.zero_()
+        theirs.c_proj.bias.zero_()
+    x = torch.randn(sum(lengths), 16, generator=torch.Generator().manual_seed(2))
+    qkv = x[:, None].expand(-1, 3, -1).reshape(-1, 3, 2, 8)
+    found = attention(qkv, layout_of(lengths), 0.0, True).flatten(1)
+    start = 0
+    for length in filter(None, lengths):
+        part = x[None, start : start + length]
+        later = torch.full((length, length), torch.finfo(torch.float32).min).triu(1)
+        with torch.no_grad():
+            expected = theirs(part, attention_mask=later[None, None])[0][0]
+        torch.testing.assert_close(found[start : start + length], expected, atol=1e-5, rtol=1e-5)
+        start += length
+
+
+def test_triton_refuses_to_be_causal() -> None:
+    with pytest.raises(ConfigError, match="the triton attention has no kernel in which"):
+        triton(draw([3]), layout_of([3]), 0.0, True)
 
 
 def test_sdpa_in_bfloat16_on_a_cpu_keeps_the_type_and_the_precision_of_float32() -> None:

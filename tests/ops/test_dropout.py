@@ -56,6 +56,12 @@ def test_the_module_drops_in_training_alone() -> None:
     assert dropout(torch.ones(0, 3), 0.5).shape == (0, 3)
 
 
+needs_cuda = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
 def seed_of(number: int) -> torch.Tensor:
     return torch.tensor([number])
 
@@ -89,10 +95,12 @@ def test_hashes_of_places_and_of_seeds_are_independent() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, by itself
-def test_compiled_the_hash_is_the_same() -> None:
-    x = torch.randn(33, 768, requires_grad=True)
-    expected = hashed_dropout(x, 0.1, seed_of(7))
-    actual = torch.compile(hashed_dropout)(x, 0.1, seed_of(7))
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_compiled_the_hash_is_the_same(device: str) -> None:
+    x = torch.randn(33, 768, device=device, requires_grad=True)
+    seed = seed_of(7).to(device)
+    expected = hashed_dropout(x, 0.1, seed)
+    actual = torch.compile(hashed_dropout)(x, 0.1, seed)
     assert torch.equal(actual, expected)
     gradients = [torch.autograd.grad(y.sum(), x)[0] for y in (actual, expected)]
     assert torch.equal(*gradients)

@@ -165,8 +165,8 @@ def test_projection_and_attention_are_the_definition(
         assert error(mine.grad, theirs.grad) < most_of_gradient
     assert bias.grad is not None
     assert double[2].grad is not None
-    # Keys' bias changes no softmax: its gradient is zero.
-    assert double[2].grad[hidden : 2 * hidden].norm() < 1e-9 * double[2].grad.norm()
+    # Keys' bias changes no softmax: its gradient is zero, but for the definition's rounding.
+    assert double[2].grad[hidden : 2 * hidden].norm() < 1e-6 * double[2].grad.norm()
     assert bias.grad[hidden : 2 * hidden].norm() == 0
     for part in (0, 2):
         own = slice(part * hidden, (part + 1) * hidden)

@@ -196,3 +196,39 @@ def test_nothing_of_the_encoder_can_be_frozen_or_begun_anew_beside_it(start: Pat
     values = features_recipe(start, start / "refused").to_dict()
     with pytest.raises(ConfigError, match="leaves the whole encoder as it is; remove them"):
         FinetuneRecipe.from_dict(values | {"model": values["model"] | {"reinit_layers": 1}})
+
+
+def test_encoder_and_bilstm_learn_together(start: Path, tmp_path: Path) -> None:
+    values = features_recipe(start, tmp_path / "run", features={"layers": [-1]}).to_dict()
+    recipe = FinetuneRecipe.from_dict(values | {"mode": "finetune_bilstm"})
+    assert FinetuneRecipe.from_dict(recipe.to_dict()) == recipe
+    finetuned = finetune(recipe)
+    assert finetuned.outcome.figures["accuracy"] == 1.0
+    loaded = load_model(tmp_path / "run").model
+    assert loaded.features is not None
+    assert not loaded.features.settings.is_frozen
+    before = dict(load_model(start / "model").model.bert.named_parameters())
+    changed = {
+        name
+        for name, parameter in loaded.bert.named_parameters()
+        if not torch.equal(parameter, before[name])
+    }
+    # Positions and segments that no text has stay as they were, and so does the pooler.
+    assert {name for name in before if "pooler" not in name} == changed
+    assert evaluate_file(tmp_path / "run", start / "dev.tsv") == pytest.approx(
+        finetuned.outcome.figures
+    )
+
+
+def test_an_encoder_that_learns_drops_out_and_one_that_is_fixed_does_not() -> None:
+    from bertsmith.config import BertConfig
+    from bertsmith.tasks.model import BertForTasks
+    from bertsmith.tasks.registry import build_task
+
+    config = BertConfig.preset("tiny", vocab_size=20)
+    for is_frozen in (True, False):
+        task = build_task("sequence_classification", labels=["a", "b"])
+        features = FeaturesConfig(layers=(-1,), lstm_hidden_size=4, is_frozen=is_frozen)
+        model = BertForTasks(config, [task], features=features).train()
+        assert model.bert.training is not is_frozen
+        assert all(p.requires_grad is not is_frozen for p in model.bert.parameters())

@@ -22,8 +22,15 @@ from bertsmith.inference.evaluation import evaluate_file
 from bertsmith.inference.predictor import Predictor
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.training import finetuning
+from bertsmith.training.bad_records import BadRecords
 from bertsmith.training.finetune_recipe import FinetuneRecipe
-from bertsmith.training.finetuning import Finetuned, Preparation, finetune
+from bertsmith.training.finetuning import (
+    Finetuned,
+    Preparation,
+    finetune,
+    prepare_finetuning,
+    task_of,
+)
 from bertsmith.training.metrics_file import read_metrics
 
 FILES = ("model.safetensors", "optimizer.safetensors", "generators.safetensors")
@@ -324,3 +331,34 @@ def test_a_model_goes_with_its_run(start: Path, monkeypatch: pytest.MonkeyPatch)
         assert [model() for model in models] == [None]
     finally:
         gc.enable()
+
+
+def test_the_first_records_alone_are_read_where_so_many_are_asked_for(
+    start: Path, tmp_path: Path
+) -> None:
+    limits = {"max_train_records": 7, "max_eval_records": 3}
+    values = recipe(start, tmp_path / "run").to_dict()
+    values["data"] |= limits
+    values["task"] = {**values["task"], "labels": ["bad", "good"]}  # the first seven are all good
+    limited = FinetuneRecipe.from_dict(values)
+    prepared = prepare_finetuning(limited, task_of(limited))
+    assert prepared.preparation.num_train == 7
+    assert prepared.preparation.num_eval == 3
+    assert sum(prepared.preparation.label_counts.values()) == 7
+    texts = [each.record.fields["text"] for each in prepared.held_out_records]
+    lines = (start / "dev.tsv").read_text().splitlines()[1:4]
+    assert texts == [line.split("\t")[0] for line in lines]
+
+
+def test_a_record_that_cannot_be_read_does_not_end_a_limited_file(
+    start: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_text("text\tlabel\na good film .\tgood\nonly one column\na bad book .\tbad\n")
+    values = recipe(start, tmp_path / "run").to_dict()
+    values["data"] |= {"train": str(path), "max_train_records": 3}
+    limited = FinetuneRecipe.from_dict(values)
+    bad = BadRecords()
+    prepared = prepare_finetuning(limited, task_of(limited), bad=bad)
+    assert bad.count == 1
+    assert prepared.preparation.num_train == 2

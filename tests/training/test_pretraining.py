@@ -466,3 +466,51 @@ def test_a_run_of_before_there_was_a_setting_goes_on(tmp_path: Path, corpus: Pat
         ConfigError, match=r"^train\.rampup_proportion is 0\.5 and the run to resume"
     ):
         run(recipe, "train.steps=14", "train.rampup_proportion=0.5", resume=True)
+
+
+OTHER_OBJECTIVES = [
+    pytest.param("next_token", "left_to_right", id="left to right"),
+    pytest.param("bidirectional_lm", "two_lstms", id="two LSTMs"),
+]
+
+
+@pytest.mark.parametrize(("task", "encoder"), OTHER_OBJECTIVES)
+def test_other_encoders_and_objectives_are_learned(
+    task: str, encoder: str, tmp_path: Path, corpus: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=120, every=120)
+    # With Muon, which takes an LSTM's matrices as well.
+    overrides = (
+        *(f'tasks=["{task}"]', f"model.encoder={encoder}"),
+        *("optimizer.name=muon", "optimizer.learning_rate=1e-2"),
+    )
+    pretrained = run(recipe, *overrides, *WITHOUT_DROPOUT, *LARGER_BATCHES)
+    # The words of a sentence's frame follow from those beside them, and nouns from their topic.
+    assert pretrained.outcome.figures[f"{task}_loss"] < pretrained.unigram_entropy - 1.2
+    loaded = load_model(tmp_path / "run").model
+    assert list(loaded.heads) == [task]
+    assert loaded.config.encoder == encoder
+
+
+def test_objectives_that_want_other_batches_are_refused(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
+    message = "tasks names masked_lm, for which wordpieces are hidden, and next_token"
+    with pytest.raises(ConfigError, match=message):
+        run(recipe, 'tasks=["masked_lm", "next_token"]', "model.encoder=left_to_right")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_objective_that_the_encoder_sees_through_is_refused(
+    tmp_path: Path, corpus: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
+    with pytest.raises(ConfigError, match="next_token asks for what follows"):
+        run(recipe, 'tasks=["next_token"]')
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_whose_shapes_change_is_not_compiled(tmp_path: Path, corpus: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
+    overrides = ('tasks=["bidirectional_lm"]', "model.encoder=two_lstms", "train.compile=true")
+    with pytest.raises(ConfigError, match=r"train.compile \(True\) is for encoders"):
+        run(recipe, *overrides)

@@ -175,7 +175,8 @@ def watched(self, batches):
         for key, value in state.items() if key != "step"
     ]
     numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (own, kept)]
-    print("seen", len(calls), *numbers, flush=True)
+    # In one piece: the processes write to one pipe, unbuffered.
+    print(f"seen {len(calls)} {numbers[0]} {numbers[1]}\\n", end="", flush=True)
 
 setattr(torch.distributed, name, counted)
 Trainer._step = watched

@@ -19,10 +19,18 @@ class SelfAttention(nn.Module):
 
     The three projections are one product, since one wide product is faster than three; the rows
     of `qkv` are the query's, then the key's, then the value's.
+
+    Args:
+        config: sizes.
+        attention: one of `bertsmith.ops.attention`.
+        is_causal: whether tokens attend to those before them and to themselves alone.
     """
 
-    def __init__(self, config: BertConfig, attention: Attention) -> None:
+    def __init__(
+        self, config: BertConfig, attention: Attention, *, is_causal: bool = False
+    ) -> None:
         super().__init__()
+        self.is_causal = is_causal
         self.num_heads = config.num_attention_heads
         self.head_size = config.hidden_size // config.num_attention_heads
         self.dropout_prob = config.attention_probs_dropout_prob
@@ -42,8 +50,9 @@ class SelfAttention(nn.Module):
         The definition, or in a compiled model on a GPU the fastest way there.
         """
         heads, size = self.num_heads, self.head_size
-        if torch.compiler.is_compiling() and has_kernels(self.attention, hidden_states, size):
+        is_compiled = torch.compiler.is_compiling() and not self.is_causal
+        if is_compiled and has_kernels(self.attention, hidden_states, size):
             weight, bias = self.qkv.weight, self.qkv.bias
             return projected_attention(hidden_states, weight, bias, layout, heads, dropout_prob)
         qkv = self.qkv(hidden_states).view(-1, 3, heads, size)
-        return self.attention(qkv, layout, dropout_prob).flatten(1)
+        return self.attention(qkv, layout, dropout_prob, self.is_causal).flatten(1)

@@ -5,7 +5,7 @@ Dimension key: `T` tokens of the batch, `B` sequences, `H` hidden size.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,23 @@ class BertOutput(NamedTuple):
 class Bert(nn.Module):
     """The pre-trained part of every model; new ones start as published.
 
+    Other encoders (`bertsmith.model.encoders`) are kinds of it: they have `embeddings.wordpiece`,
+    the layers in `encoder.layers`, and give a `BertOutput` of a batch.
+
     Args:
         config: sizes.
         with_pooler: whether any head reads `pooled_output`; heads on tokens do not.
         attention: one of `bertsmith.ops.attention`.
     """
+
+    context: ClassVar[Literal["both", "left", "apart"]] = "both"
+    """What a token's vector is made of: of all the sequence; of what stands before it and itself;
+    or of both in halves of their own, the first of what is on the left and the second of what is on
+    the right, which know nothing of each other."""
+    has_fixed_shapes: ClassVar[bool] = True
+    """Whether the shapes of all tensors follow from those of the batch, as compilers and CUDA
+    graphs need it."""
+    pooler: nn.Module | None
 
     def __init__(
         self, config: BertConfig, *, with_pooler: bool = True, attention: Attention = auto
@@ -47,7 +59,7 @@ class Bert(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.encoder = Encoder(config, attention)
+        self.encoder = Encoder(config, attention, is_causal=self.context == "left")
         self.pooler = Pooler(config) if with_pooler else None
         self.output_size = config.hidden_size
         """Of the vectors that heads read; another where they read features made of this BERT's."""
@@ -63,23 +75,23 @@ class Bert(nn.Module):
         Raises:
             DataError: when a sequence may be longer than the model has positions.
         """
-        if batch.max_seqlen > self.config.max_position_embeddings:
-            raise DataError(
-                f"a sequence of {batch.max_seqlen} wordpieces is longer than the model's "
-                f"{self.config.max_position_embeddings} positions; truncate it or cut it into "
-                "windows"
-            )
+        check_length(batch, self.config)
         padded = self._rounded_up(batch)
         static_tokens = padded.num_tokens if padded.is_static else None
         layout = RaggedLayout(padded.cu_seqlens, padded.max_seqlen, static_tokens)
         collected: list[Tensor] | None = [] if all_hidden_states else None
         hidden_states = self.encoder(self._embedded(padded), layout, collected)
         hidden_states = hidden_states[: batch.num_tokens]
-        pooled_output = None
-        if self.pooler is not None:
-            pooled_output = self.pooler(hidden_states, batch.cls_positions)
+        pooled_output = self._pooled(hidden_states, batch)
         kept = None if collected is None else tuple(x[: batch.num_tokens] for x in collected)
         return BertOutput(hidden_states, pooled_output, kept)
+
+    def _pooled(self, hidden_states: Tensor, batch: Batch) -> Tensor | None:
+        """(T, H) → (B, H); None without a pooler."""
+        if self.pooler is None:
+            return None
+        output: Tensor = self.pooler(hidden_states, batch.cls_positions)
+        return output
 
     def _embedded(self, batch: Batch) -> Tensor:
         output: Tensor
@@ -89,18 +101,7 @@ class Bert(nn.Module):
         try:
             output = self.embeddings(batch)
         except IndexError:  # on a CPU; to look first would make every step wait for a GPU
-            config = self.config
-            for ids, name, size in (
-                (batch.input_ids, "wordpiece", config.vocab_size),
-                (batch.segment_ids, "segment", config.type_vocab_size),
-                (batch.position_ids, "position", config.max_position_embeddings),
-            ):
-                low, high = int(ids.min()), int(ids.max())
-                if low < 0 or high >= size:
-                    raise DataError(
-                        f"the batch has {name} ids from {low} to {high}, and the model's go from 0 "
-                        f"to {size - 1}; is this the model's own tokenizer?"
-                    ) from None
+            check_ids(batch, self.config)
             raise
         return output
 
@@ -117,3 +118,35 @@ class Bert(nn.Module):
         if rounded == batch.num_tokens:
             return batch
         return batch.filled_up(rounded, self.config.pad_token_id)
+
+
+def check_length(batch: Batch, config: BertConfig) -> None:
+    """Hold a batch's longest sequence to the model's positions.
+
+    Raises:
+        DataError: it may be longer.
+    """
+    if batch.max_seqlen > config.max_position_embeddings:
+        raise DataError(
+            f"a sequence of {batch.max_seqlen} wordpieces is longer than the model's "
+            f"{config.max_position_embeddings} positions; truncate it or cut it into windows"
+        )
+
+
+def check_ids(batch: Batch, config: BertConfig) -> None:
+    """Hold a batch's ids to the model's embeddings; waits for the device to look at them.
+
+    Raises:
+        DataError: there is none for one of them.
+    """
+    for ids, name, size in (
+        (batch.input_ids, "wordpiece", config.vocab_size),
+        (batch.segment_ids, "segment", config.type_vocab_size),
+        (batch.position_ids, "position", config.max_position_embeddings),
+    ):
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= size:
+            raise DataError(
+                f"the batch has {name} ids from {low} to {high}, and the model's go from 0 to "
+                f"{size - 1}; is this the model's own tokenizer?"
+            ) from None

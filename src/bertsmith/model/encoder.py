@@ -20,9 +20,11 @@ from bertsmith.ops.ragged import RaggedLayout
 class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network; each is added to its input, then normalised."""
 
-    def __init__(self, config: BertConfig, attention: Attention) -> None:
+    def __init__(
+        self, config: BertConfig, attention: Attention, *, is_causal: bool = False
+    ) -> None:
         super().__init__()
-        self.attention = SelfAttention(config, attention)
+        self.attention = SelfAttention(config, attention, is_causal=is_causal)
         self.attention_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -44,10 +46,13 @@ class Encoder(nn.Module):
     pass instead of kept: about a third more arithmetic for a fraction of the memory.
     """
 
-    def __init__(self, config: BertConfig, attention: Attention) -> None:
+    def __init__(
+        self, config: BertConfig, attention: Attention, *, is_causal: bool = False
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            EncoderLayer(config, attention) for _ in range(config.num_hidden_layers)
+            EncoderLayer(config, attention, is_causal=is_causal)
+            for _ in range(config.num_hidden_layers)
         )
         self.gradient_checkpointing = False
 

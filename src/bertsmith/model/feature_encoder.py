@@ -1,4 +1,7 @@
-"""BERT's layers as fixed features under a BiLSTM (Devlin et al. 2019, section 5.3, table 7).
+"""An encoder's layers as features under a BiLSTM (Devlin et al. 2019, section 5.3, table 7).
+
+The features are fixed, or learn together with what is above them (section 5.1, the last row of
+table 5).
 
 Which layers, and whether side by side or summed, is table 7's question. The sum is weighted by a
 softmax of learned scores, equal at the start, as in ELMo (Peters et al. 2018, equation 1) without
@@ -9,6 +12,7 @@ Dimension key: `T` tokens of the batch, `B` sequences, `H` hidden size, `L` size
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +47,8 @@ class FeaturesConfig:
     lstm_hidden_size: int | None = None
     """L; None: the model's hidden size, which for BERT-base is the paper's 768."""
     lstm_layers: int = 2
+    is_frozen: bool = True
+    """Whether the encoder that the features are made of learns nothing."""
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without knowing the model."""
@@ -59,6 +65,8 @@ class FeaturesConfig:
         if self.combine not in get_args(Combine):
             options = ", ".join(get_args(Combine))
             raise ConfigError(f"features.combine ({self.combine!r}) must be one of {options}")
+        if type(self.is_frozen) is not bool:
+            raise ConfigError(f"features.is_frozen ({self.is_frozen!r}) must be true or false")
         for name in ("lstm_hidden_size", "lstm_layers"):
             value = getattr(self, name)
             if value is not None and not (type(value) is int and value >= 1):
@@ -107,7 +115,7 @@ class FeaturesConfig:
 
 
 class FeatureEncoder(nn.Module):
-    """What heads read in place of BERT's own output; the BERT below learns nothing.
+    """What heads read in place of the encoder's own output.
 
     Dropout, of the model's `hidden_dropout_prob`, is before and between the LSTM's layers.
 
@@ -139,10 +147,10 @@ class FeatureEncoder(nn.Module):
         """(T, 2 L) hidden states; as (B, 2 L) pooled output the final state of each direction.
 
         Args:
-            bert: in evaluation mode; it is not differentiated.
+            bert: where it is frozen in evaluation mode; then it is not differentiated.
             batch: packed sequences.
         """
-        with torch.no_grad():
+        with torch.no_grad() if self.settings.is_frozen else contextlib.nullcontext():
             states = bert(batch, all_hidden_states=True).all_hidden_states
         chosen = [states[place] for place in self.places]
         vectors = self.dropout(self._combined(chosen))

@@ -22,6 +22,8 @@ def initialize(module: nn.Module, initializer_range: float) -> None:
         if isinstance(child, nn.LayerNorm):
             nn.init.ones_(child.weight)
             nn.init.zeros_(child.bias)
+        if isinstance(child, nn.RNNBase):  # of which the paper has none: as PyTorch starts them
+            child.reset_parameters()
 
 
 @torch.no_grad()

@@ -52,7 +52,10 @@ def hashed_dropout(x: Tensor, prob: float, seed: Tensor) -> Tensor:
             places.
     """
     places = torch.arange(x.numel(), device=x.device).view(x.shape).to(torch.int32)
-    bits = (places * _SPREAD) ^ seed.to(torch.int32)
+    seed = seed.to(torch.int32)
+    # A constant factor would be multiplied by the width of a row by PyTorch's compiler, beyond 32
+    # bits, which Triton refuses; one that the seed makes is not, and is another order of places.
+    bits = (places * (2 * seed ^ _SPREAD)) ^ seed
     for shift, factor in ((16, _FIRST), (13, _SECOND)):
         bits = bits ^ ((bits >> shift) & (2 ** (32 - shift) - 1))
         bits = bits * factor

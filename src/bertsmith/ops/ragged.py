@@ -5,6 +5,7 @@ Dimension key: `T` tokens of the batch, `B` sequences, `S` the longest length, `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -92,6 +93,19 @@ class RaggedLayout:
         return [
             RaggedLayout(each.cumsum(0, dtype=torch.int32), max(run))
             for each, run in zip(bounds, runs, strict=True)
+        ]
+
+    @cached_property
+    def equal_runs(self) -> list[RaggedLayout]:
+        """The layouts of neighbours of the same length, where nothing is padded; for a CPU.
+
+        They are more than `runs`, which a backward pass would pay for.
+        """
+        groups = [list(group) for _, group in itertools.groupby(self.lengths.tolist())]
+        bounds = (torch.tensor([0, *group], dtype=torch.int32) for group in groups)
+        return [
+            RaggedLayout(each.cumsum(0, dtype=torch.int32), group[0])
+            for each, group in zip(bounds, groups, strict=True)
         ]
 
     def pad(self, packed: Tensor) -> Tensor:

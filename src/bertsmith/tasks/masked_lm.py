@@ -5,41 +5,24 @@ Dimension key: `T` tokens of the batch, `M` masked positions, `H` hidden size, `
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
-from bertsmith.model.activation import build_activation
 from bertsmith.model.bert import Bert, BertOutput
-from bertsmith.model.initialization import initialize
-from bertsmith.model.layer_norm import LayerNorm
 from bertsmith.tasks.losses import mean_cross_entropy
-from bertsmith.tasks.task import Head, Targets, Task
+from bertsmith.tasks.task import Targets, Task
+from bertsmith.tasks.vocabulary_head import VocabularyHead
 
 
-class MaskedLMHead(Head):
-    """Transform the masked positions' vectors and compare them with every wordpiece's embedding.
+class MaskedLMHead(VocabularyHead):
+    """Name the wordpieces at the masked positions.
 
-    Only the masked 15 % are scored: the product with the vocabulary is the model's widest. Its
-    matrix is the wordpiece embedding itself (one parameter, two uses) plus a bias of its own.
+    Only the masked 15 % are scored: the product with the vocabulary is the model's widest.
     """
-
-    def __init__(self, bert: Bert) -> None:
-        super().__init__()
-        config = bert.config
-        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = build_activation(config.hidden_act)
-        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.decoder_weight = bert.embeddings.wordpiece.weight
-        self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
-        initialize(self, config.initializer_range)
 
     def forward(self, output: BertOutput, targets: Targets) -> Tensor:
         """(T, H) hidden states, `masked_positions` (M,) → (M, V)."""
-        masked = output.hidden_states.index_select(0, targets["masked_positions"])  # (M, H)
-        transformed = self.layer_norm(self.activation(self.transform(masked)))
-        return F.linear(transformed, self.decoder_weight, self.decoder_bias)
+        return self.compare(output.hidden_states.index_select(0, targets["masked_positions"]))
 
 
 class MaskedLM(Task):
@@ -48,6 +31,7 @@ class MaskedLM(Task):
     name = "masked_lm"
     needs_pooler = False
     target = "masked_labels"
+    shown = "masked"
 
     def build_head(self, bert: Bert) -> MaskedLMHead:
         """The transform, and a decoder tied to the wordpiece embedding."""

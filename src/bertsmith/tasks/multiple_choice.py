@@ -22,6 +22,7 @@ from bertsmith.data.choices import (
     answer_of,
     answered,
     choice_question_of,
+    is_choice_column,
     without_answer,
 )
 from bertsmith.data.chunked import chunked
@@ -69,6 +70,7 @@ class MultipleChoice(RecordTask):
     target = "answers"
     figure = "accuracy"
     item_kinds = "a context with a list of choices, or a mapping of fields by name"
+    field_names = ("context", "question", "choices")
 
     def __init__(
         self,
@@ -101,6 +103,10 @@ class MultipleChoice(RecordTask):
     def without_label(self, record: Record) -> Record:
         """The question alone."""
         return without_answer(record)
+
+    def knows_field(self, name: str) -> bool:
+        """Whether a field of this name may be looked at."""
+        return is_choice_column(name)
 
     def fields_of(self, item: Any) -> Mapping[str, Any] | None:
         """The fields of a mapping, or of a context and a list of choices."""

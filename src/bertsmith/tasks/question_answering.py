@@ -20,7 +20,13 @@ from bertsmith.data.chunked import chunked
 from bertsmith.data.columns import listed
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
-from bertsmith.data.question import Question, has_answers, question_of, without_answers
+from bertsmith.data.question import (
+    Question,
+    has_answers,
+    is_question_column,
+    question_of,
+    without_answers,
+)
 from bertsmith.data.question_windows import QuestionCutter, QuestionWindows
 from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError, DataError
@@ -87,6 +93,7 @@ class QuestionAnswering(RecordTask):
     scores_tokens = True
     default_max_seqlen = 384
     item_kinds = "a pair of a question and its passage, or a mapping of fields by name"
+    field_names = ("question", "context", "id")
 
     def __init__(
         self,
@@ -167,6 +174,10 @@ class QuestionAnswering(RecordTask):
     def without_label(self, record: Record) -> Record:
         """The record without its answers."""
         return without_answers(record)
+
+    def knows_field(self, name: str) -> bool:
+        """Whether a field of this name may be looked at."""
+        return is_question_column(name)
 
     def fields_of(self, item: Any) -> Mapping[str, Any] | None:
         """A pair is a question and its passage."""

@@ -84,6 +84,17 @@ class SequenceTask(RecordTask):
             DataError: it is nothing to this task.
         """
 
+    @property
+    def item_kinds(self) -> str:  # type: ignore[override]
+        """What `fields_of` takes, in words, of one text or two as the task has learned."""
+        texts = {None: "a text, a pair of texts", True: "a pair of texts", False: "a text"}
+        return f"{texts[self.pairs]} or a mapping of fields by name"
+
+    @property
+    def field_names(self) -> Sequence[str]:  # type: ignore[override]
+        """The fields of a record that are read."""
+        return ("text",) if self.pairs is False else ("text", "pair")
+
     def is_labelled(self, record: Record) -> bool:
         """Whether the record has a label."""
         return label_of(record) is not None

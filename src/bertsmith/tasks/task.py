@@ -13,11 +13,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from bertsmith.data.columns import label_of, labelled, without_label
+from bertsmith.data.columns import LABELS, TEXT_NAMES, label_of, labelled, without_label
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.record import Record
 from bertsmith.metrics.accumulator import Accumulator
@@ -48,10 +48,17 @@ class Task(ABC):
     """Whether the head reads the vector of the whole sequence."""
     target: ClassVar[str]
     """The key of the labels among a batch's targets; -100, or NaN, is one that does not count."""
+    shown: ClassVar[Literal["masked", "whole"] | None] = None
+    """What an objective's batches have to show: some wordpieces hidden, or all as they are; None:
+    either."""
 
     @abstractmethod
     def build_head(self, bert: Bert) -> Head:
-        """A new head, initialised as published."""
+        """A new head, initialised as published.
+
+        Raises:
+            ConfigError: it cannot be above this encoder.
+        """
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
@@ -79,6 +86,9 @@ class ScoredRecord:
     """The task's own: what its `join` made of the logits."""
 
 
+_FIELDS = {*TEXT_NAMES, *LABELS, "id", "idx", "1"}
+
+
 class RecordTask(Task):
     """A task that is learned from labelled records.
 
@@ -92,8 +102,10 @@ class RecordTask(Task):
     """Whether the head gives a row of logits for each token; else it does for each sequence."""
     default_max_seqlen: ClassVar[int] = 128
     """Where texts are cut, or windows end, when the recipe does not say."""
-    item_kinds: ClassVar[str] = "a text, a pair of texts or a mapping of fields by name"
+    item_kinds: str = "a text, a pair of texts or a mapping of fields by name"
     """What `fields_of` takes, in words."""
+    field_names: Sequence[str] = ("text", "pair")
+    """The fields of a record that are read, each by the first of its names."""
     conll_suffixes: ClassVar[tuple[str, ...]] = ()
     """Files of labelled records that are CoNLL's although their name does not say so."""
     num_truncated: int = 0
@@ -125,6 +137,10 @@ class RecordTask(Task):
     def without_label(self, record: Record) -> Record:
         """The record as one to be answered, where a wrong label is no matter."""
         return without_label(record)
+
+    def knows_field(self, name: str) -> bool:
+        """Whether a record's field of this name may be looked at, be it as a label or an id."""
+        return name.lower() in _FIELDS
 
     def fields_of(self, item: Any) -> Mapping[str, Any] | None:
         """A record's fields, of what is handed to a `Predictor` as a record; None: it is none."""

@@ -21,7 +21,12 @@ from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.data.tag_schemes import Scheme, entities_of
-from bertsmith.data.tagged_sentences import tagged, tagged_sentence, without_tags
+from bertsmith.data.tagged_sentences import (
+    is_column_of_words,
+    tagged,
+    tagged_sentence,
+    without_tags,
+)
 from bertsmith.errors import ConfigError
 from bertsmith.metrics.accumulator import CrossEntropyAndAccuracy
 from bertsmith.metrics.tagging import entity_figures, tag_figures
@@ -94,6 +99,7 @@ class TokenClassification(RecordTask):
     figure = "f1"
     scores_tokens = True
     item_kinds = "a text, a list of words or a mapping of fields by name"
+    field_names = ("text", "tokens")
     # CoNLL-2003 has train.txt, and many a medical corpus train.tsv.
     conll_suffixes = ("txt", "tsv")
 
@@ -141,6 +147,10 @@ class TokenClassification(RecordTask):
     def without_label(self, record: Record) -> Record:
         """The record without its tags."""
         return without_tags(record)
+
+    def knows_field(self, name: str) -> bool:
+        """Whether a field of this name may be looked at."""
+        return is_column_of_words(name)
 
     def fields_of(self, item: Any) -> Mapping[str, Any] | None:
         """Of a text, of a list or tuple of words, or fields as they are."""

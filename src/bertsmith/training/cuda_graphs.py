@@ -8,17 +8,15 @@ places: so batches are filled up with padding to one of few shapes, and each sha
 from __future__ import annotations
 
 import dataclasses
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertsmith.batch import Batch
+from bertsmith.training.graph_recording import record
 
 Targets = dict[str, Tensor]
 Results = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -112,28 +110,14 @@ class GraphedPasses:
         )
 
     def _capture(self, batch: Batch, targets: Targets) -> _Captured:
-        """Record the passes, which does not run them; the random generator is left as it was.
-
-        `torch.cuda.graph` would do, but first collects garbage, as long as twenty steps take. It
-        does so because a graph that Python frees during a capture would break it; so nothing is
-        collected then.
-        """
+        """Record the passes, which does not run them; the random generator is left as it was."""
         generator = torch.cuda.get_rng_state(self.device)
-        stream = _capture_stream(self.device)
-        current = torch.cuda.current_stream(self.device)
-        stream.wait_stream(current)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(stream):
-            if not self._is_warm:
-                self._warm_up(batch, targets)
-            torch.cuda.synchronize(self.device)
-            with _no_garbage_collection():
-                graph.capture_begin(pool=self._pool)
-                try:
-                    results = self._run(batch, targets)
-                finally:
-                    graph.capture_end()
-        current.wait_stream(stream)
+        graph, results = record(
+            lambda: self._run(batch, targets),
+            self.device,
+            self._pool,
+            warm_up=None if self._is_warm else lambda: self._warm_up(batch, targets),
+        )
         torch.cuda.set_rng_state(generator, self.device)
         return _Captured(graph, batch, targets, results)
 
@@ -150,23 +134,6 @@ class GraphedPasses:
             else:
                 parameter.grad.copy_(gradient)
         self._is_warm = True
-
-
-@cache
-def _capture_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for the process, since libraries keep 64 MiB of workspace for each stream they see."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def filled_to_shape(batch: Batch, *, pad_id: int, max_positions: int) -> Batch:

@@ -78,7 +78,7 @@ def draw_curves(
         chance = {"chance": 0.5}
         panels.append(Panel("Next-sentence accuracy", "next_sentence_accuracy", chance, True))
     else:
-        panels = [Panel("Loss", "loss")]
+        panels = [Panel("Loss (nats)" if baselines else "Loss", "loss", baselines)]
     if metric is not None:
         most_frequent = {} if majority is None else {"majority": majority}
         title = metric.replace("_", " ").capitalize()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import torch
 
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.example_batches import ExampleBatches
-from bertsmith.data.record_source import RecordSource
+from bertsmith.data.record import Record
 from bertsmith.errors import ConfigError
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_folder import load_pretrained
@@ -176,10 +177,14 @@ def prepare_finetuning(
     """
     data, settings = recipe.data, recipe.train
     train_source = data.train_source().with_conll(task.conll_suffixes)
+
+    def train_records() -> Iterator[Record]:
+        return _first(train_source.read("train"), data.max_train_records)
+
     if bad is None:
-        label_counts = task.learn_labels(train_source.read("train"))
+        label_counts = task.learn_labels(train_records())
     else:
-        label_counts = bad.learn_labels(task, lambda: train_source.read("train"))
+        label_counts = bad.learn_labels(task, train_records)
     model_settings = recipe.model
     loaded = load_pretrained(
         model_settings.init,
@@ -194,8 +199,7 @@ def prepare_finetuning(
     # Predictions cut texts where training did: positions beyond it have learned nothing here.
     tokenizer = loaded.tokenizer.with_max_length(max_length)
 
-    def read(source: RecordSource, split: str) -> Iterator[EncodedRecord]:
-        records = source.read(split)
+    def read(records: Iterator[Record]) -> Iterator[EncodedRecord]:
         if bad is not None:
             return bad.encode(task, records, tokenizer, max_length)
         return task.encode(task.labelled(records), tokenizer, max_length=max_length)
@@ -203,7 +207,7 @@ def prepare_finetuning(
     checker = RecordChecker(task, unk_id=tokenizer.unk_id, max_length=max_length)
     counted = 0
     examples: list[Example] = []
-    for record in checker.training(read(train_source, "train")):
+    for record in checker.training(read(train_records())):
         examples += record.examples
         counted += 1
         see(record)
@@ -212,7 +216,8 @@ def prepare_finetuning(
     )
     measured = {}
     for name, each in data.eval_sources().items():
-        records = read(each.with_conll(task.conll_suffixes), "dev")
+        all_records = each.with_conll(task.conll_suffixes).read("dev")
+        records = read(_first(all_records, data.max_eval_records))
         measured[name] = list(records if name else checker.held_out(records))
     held_out_records = measured.pop("", [])
     if bad is not None and bad.count:  # labels were counted where texts were not looked at
@@ -235,6 +240,13 @@ def prepare_finetuning(
         warnings=setting_warnings(recipe, task, loaded.model.config, check),
     )
     return Prepared(loaded.model, tokenizer, source, held_out_records, measured, preparation)
+
+
+def _first(records: Iterator[Record], most: int | None) -> Iterator[Record]:
+    """The first records, or all; one that cannot be read counts, and the next is read after it."""
+    if most is None:
+        return records
+    return map(operator.itemgetter(1), zip(range(most), records, strict=False))
 
 
 def _finetune(

@@ -34,7 +34,8 @@ class FP8SelfAttention(SelfAttention):
 
     def attend(self, hidden_states: Tensor, layout: RaggedLayout, dropout_prob: float) -> Tensor:
         """(T, H) → (T, H)."""
-        if not self.training or not has_kernels(self.attention, hidden_states, self.head_size):
+        can_be = self.training and not self.is_causal
+        if not can_be or not has_kernels(self.attention, hidden_states, self.head_size):
             return super().attend(hidden_states, layout, dropout_prob)
         x, weight, bias = hidden_states.bfloat16(), self.qkv.weight, self.qkv.bias
         heads = self.num_heads
@@ -79,8 +80,13 @@ def use_fp8(bert: Bert, device: torch.device) -> None:
             "train.precision = 'fp8' needs hidden_act = 'gelu' and this model's is "
             f"{config.hidden_act!r}; set it to 'bf16'"
         )
-    for layer in bert.encoder.layers:
-        assert isinstance(layer, EncoderLayer)  # noqa: S101 - says the type
+    layers = [layer for layer in bert.encoder.layers if isinstance(layer, EncoderLayer)]
+    if len(layers) < config.num_hidden_layers:
+        raise ConfigError(
+            "train.precision = 'fp8' is for the layers of a Transformer, which the encoder "
+            f"{config.encoder!r} has none of; set it to 'bf16'"
+        )
+    for layer in layers:
         # Another class around the same parameters, so that whoever holds them notices nothing.
         layer.attention.__class__ = FP8SelfAttention
         layer.feed_forward.__class__ = FP8FeedForward

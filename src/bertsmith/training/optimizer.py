@@ -29,8 +29,10 @@ from bertsmith.training.settings import (
 )
 
 NO_DECAY = re.compile(r"layer_?norm|bias(_[ih]h_l\d+(_reverse)?)?$", re.IGNORECASE)
-ENCODER_MATRIX = re.compile(r"(^|\.)encoder\.layers\.\d+\..*\.weight$")
+ENCODER_MATRIX = re.compile(r"(^|\.)encoder\.layers\.\d+\..*\.weight(_(ih|hh|hr)_l\d+)?$")
 FUSED_QKV = re.compile(r"\.qkv\.weight$")
+# The four gates of an LSTM; its projection (hr) is one matrix.
+FUSED_GATES = re.compile(r"\.weight_(ih|hh)_l\d+(_reverse)?$")
 EMBEDDING = re.compile(r"^(bert\.)?embeddings\.")
 ENCODER_LAYER = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
 FUSED_DEVICES = {"cuda", "cpu", "mps", "xpu"}  # those that PyTorch has a fused AdamW for
@@ -177,9 +179,16 @@ def _build_muon(
     rate = settings.muon_learning_rate or settings.learning_rate
 
     def options(name: str) -> dict[str, float]:
-        return {"parts": 3 if FUSED_QKV.search(name) else 1, "lr": rate * factors[name]}
+        return {"parts": _parts(name), "lr": rate * factors[name]}
 
     return Muon(_groups(matrices, options), rate, weight_decay=settings.weight_decay)
+
+
+def _parts(name: str) -> int:
+    """How many matrices of the same size lie one above the other in a layer's parameter."""
+    if FUSED_QKV.search(name):
+        return 3
+    return 4 if FUSED_GATES.search(name) else 1
 
 
 def _build_adam(

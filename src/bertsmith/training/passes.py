@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bertsmith.batch import Batch
 from bertsmith.data.loader import LoadedBatch
+from bertsmith.errors import ConfigError
+from bertsmith.model.bert import BertOutput
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.cuda_graphs import GraphedPasses, Results, Targets
 from bertsmith.training.parallelize import precision_context
@@ -44,13 +47,21 @@ class Passes:
         self.precision = precision
         self.microbatches = settings.accumulation_steps
         """Of the step, whose mean the gradients are."""
+        if settings.compile and not model.bert.has_fixed_shapes:
+            raise ConfigError(
+                f"train.compile ({settings.compile!r}) is for encoders whose shapes do not change, "
+                f"and those of {model.config.encoder!r} follow the lengths of sequences; remove it"
+            )
         model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
         self._forward: Callable[..., Results] = _logits_and_losses
-        if settings.compile and is_sharded:
+        if settings.compile:
+            # One graph for all layers, and not one of the whole model: a twelfth to compile, and no
+            # slower by more than 1 % (benchmarks/pretrain_notes.md).
             for layer in model.bert.encoder.layers:
                 _compile_for_training(layer)
-        elif settings.compile:
-            self._forward = torch.compile(_logits_and_losses)
+            if not is_sharded:
+                _compile_for_training(model.bert.embeddings)
+                self._forward = functools.partial(_in_parts, torch.compile(_answered))
 
     def __call__(self, batch: Batch, targets: Targets) -> Results:
         """Logits and losses of a batch on the device; the losses' share of a step is added."""
@@ -82,7 +93,7 @@ class StepPasses:
         self.device = device
         self._passes = Passes(model, device, settings, precision=precision, is_sharded=is_sharded)
         # An LSTM over packed sequences has to know their lengths on the CPU.
-        is_plain = model.features is None
+        is_plain = model.features is None and model.bert.has_fixed_shapes
         is_plain = is_plain and not (settings.compile or settings.gradient_checkpointing)
         self._graphed: GraphedPasses | None = None
         if cuda_graphs and is_plain and device.type == "cuda":
@@ -123,22 +134,32 @@ class StepPasses:
         return self._passes(batch, targets), targets
 
 
-def _compile_for_training(layer: nn.Module) -> None:
-    """Compile what a layer computes, and not what is done around it to put it together.
+def _compile_for_training(module: nn.Module) -> None:
+    """Compile what a module computes, and not what is done around it to put it together.
 
-    Evaluation stays as it is for models that are compiled as a whole.
+    Modules of one class, such as a model's layers, share what is compiled. Evaluation stays as it
+    is for models that are compiled as a whole.
     """
-    eager = layer.forward
+    eager = module.forward
     compiled = torch.compile(eager)
 
     def forward(*arguments: Any) -> Any:
-        return (compiled if layer.training else eager)(*arguments)
+        return (compiled if module.training else eager)(*arguments)
 
-    layer.forward = forward
+    module.forward = forward
 
 
-def _logits_and_losses(
-    model: Any, batch: Any, targets: dict[str, Tensor]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _logits_and_losses(model: BertForTasks, batch: Batch, targets: Targets) -> Results:
     logits = model(batch, targets)
+    return logits, model.losses(logits, targets)
+
+
+def _in_parts(
+    answered: Callable[..., Results], model: BertForTasks, batch: Batch, targets: Targets
+) -> Results:
+    return answered(model, model.encode(batch), targets)
+
+
+def _answered(model: BertForTasks, output: BertOutput, targets: Targets) -> Results:
+    logits = model.answer(output, targets)
     return logits, model.losses(logits, targets)

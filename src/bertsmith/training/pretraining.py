@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -171,7 +171,7 @@ def _reads_packed(recipe: PretrainRecipe, start: Start, model: BertForTasks) -> 
     size = config.hidden_size // config.num_attention_heads
     is_packed = attention is varlen or (attention in (auto, triton) and size in HEAD_SIZES)
     is_half = choose_precision(settings.precision, start.device) != "fp32"
-    return settings.compile and start.device.type == "cuda" and is_half and is_packed
+    return bool(settings.compile) and start.device.type == "cuda" and is_half and is_packed
 
 
 def _stages(
@@ -196,6 +196,7 @@ def _stages(
 def _batches_of(recipe: PretrainRecipe, ids: WordpieceIds) -> Callable[..., PretrainingBatches]:
     data = recipe.data
     is_paired = "next_sentence" in recipe.tasks
+    is_masked = reads_masked(recipe.tasks)
 
     def batches_of(
         corpus: TokenizedCorpus,
@@ -218,12 +219,28 @@ def _batches_of(recipe: PretrainRecipe, ids: WordpieceIds) -> Callable[..., Pret
                 random_token_prob=data.random_token_prob,
                 whole_word=data.whole_word,
             ),
+            is_masked=is_masked,
             rank=group.rank,
             world_size=group.size,
             **{"max_seqlen": data.max_seqlen} | shape,
         )
 
     return batches_of
+
+
+def reads_masked(tasks: Sequence[str]) -> bool:
+    """Whether the objectives ask for batches in which wordpieces are hidden.
+
+    Raises:
+        ConfigError: one asks for such, and another for all as they are.
+    """
+    shown = {kind: name for name in tasks if (kind := task_class(name).shown) is not None}
+    if len(shown) > 1:
+        raise ConfigError(
+            f"tasks names {shown['masked']}, for which wordpieces are hidden, and "
+            f"{shown['whole']}, which reads all of them; they cannot share a batch, so remove one"
+        )
+    return "whole" not in shown
 
 
 def _build_model(

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from bertsmith.config import BertConfig
 from bertsmith.errors import ConfigError
+from bertsmith.model.encoders.registry import check_encoder
 from bertsmith.training.recipe_file import apply_overrides, read_toml, to_toml
 from bertsmith.training.settings import (
     Count,
@@ -36,6 +37,8 @@ class ModelSettings(Settings):
     preset: Literal["tiny", "mini", "small", "medium", "base", "large"] | None = None
     """The size of a new model; the keys below replace single values of it. Where `model.init` names
     a model to start from, that decides all of them but the two dropout probabilities."""
+    encoder: str | None = None
+    """Another encoder than BERT's: the name of a file of bertsmith/model/encoders."""
     init: Annotated[Path, "a model folder in quotes"] | None = None
     attention: Literal["auto", "eager", "reference", "sdpa", "triton", "varlen"] = "auto"
     hidden_size: Count | None = None
@@ -53,6 +56,8 @@ class ModelSettings(Settings):
     def __post_init__(self) -> None:
         """Check that the sizes make a model, or that `init` alone decides them."""
         super().__post_init__()
+        if self.encoder is not None:
+            check_encoder(self.encoder, "model.encoder")
         if self.init is None:
             self.config(BertConfig().vocab_size)
             return

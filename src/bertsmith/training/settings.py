@@ -208,7 +208,7 @@ def words(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(words(option) for option in args if option is not type(None))
     if origin is Literal:
-        return f"one of {', '.join(args)}"
+        return f"one of {', '.join(args)}" if len(args) > 1 else repr(args[0])
     if origin is tuple:
         return "a list of texts in quotes"
     names = {

@@ -93,7 +93,7 @@ class RunsFile(Generic[R]):
         self.figure: str | None = None
         """Which figure says that a run is better than another; known when one has ended."""
         self._kind = kind
-        self._header = {"recipe": _comparable(recipe)} | terms
+        self._header = {"recipe": comparable(recipe)} | terms
 
     def open(self, *, resume: bool) -> dict[str, Any]:
         """Read what the file remembers, if it is there; give all of it.
@@ -183,7 +183,8 @@ def forget_model(recipe: FinetuneRecipe) -> None:
         torch.compiler.reset()  # else it gives up compiling after a few models
 
 
-def _comparable(recipe: FinetuneRecipe) -> dict[str, Any]:
+def comparable(recipe: FinetuneRecipe) -> dict[str, Any]:
+    """What must be the same in runs that are compared, or gone on with, JSON-ready."""
     values = recipe.to_dict()
     values.pop("log")
     values["train"] = {k: v for k, v in values["train"].items() if k not in _FREE}

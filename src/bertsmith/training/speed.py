@@ -20,9 +20,10 @@ class Speed:
     def __init__(self, model: BertForTasks) -> None:
         self._config = model.config
         parameters = list(model.bert.parameters())
-        # Of an encoder that is frozen in part nobody has said what the backward pass leaves out.
-        is_whole = all(parameter.requires_grad for parameter in parameters)
-        self._peak = peak_flops(parameters[0].device) if is_whole else None
+        # Of an encoder that is frozen in part nobody has said what the backward pass leaves out,
+        # nor of another encoder what it computes.
+        is_known = model.config.is_bert and all(each.requires_grad for each in parameters)
+        self._peak = peak_flops(parameters[0].device) if is_known else None
         self.restart()
 
     def restart(self) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertsmith.training.report.findings import Findings
 from bertsmith.training.report.pictures import CONFUSION, MOST_LABELS, Picture
+
+if TYPE_CHECKING:
+    import jinja2
 
 WORST = 30
 LONGEST_TEXT = 700
@@ -25,22 +28,10 @@ def report_page(
         findings: what they were made from, with the texts that they lack.
         pictures: to be shown, in this order.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {
-        "words": in_words,
         "figure_name": lambda name: figure_name(name, results),
-        "figure": figure_text,
-        "cell": cell_text,
         "count": lambda count: f"{count:,} record{'' if count == 1 else 's'}",
-        "shown": _shown,
     }
     confusion = findings.confusion if findings else None
     return environment.get_template("page.html").render(
@@ -54,6 +45,30 @@ def report_page(
         chosen_besides=chosen_besides(results),
         facts=facts_of(results),
     )
+
+
+def page_environment(folder: Path) -> jinja2.Environment:
+    """What makes pages of templates: every text is escaped, and `style.css` is at hand.
+
+    Args:
+        folder: where the templates are.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent], encoding="utf-8"),
+    )
+    environment.filters |= {
+        "words": in_words,
+        "figure": figure_text,
+        "cell": cell_text,
+        "shown": shown_text,
+    }
+    return environment
 
 
 def facts_of(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -141,7 +156,7 @@ def _setting(value: Any, labels: Sequence[str] | None = None) -> str:
         return ", ".join(f"{k} {_setting(v)}" for k, v in zip(labels, value, strict=True))
     if isinstance(value, list):
         return ", ".join(map(_setting, value))
-    return f"{value:.4g}" if isinstance(value, float) else _shown(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else shown_text(str(value))
 
 
 def cell_text(value: Any) -> str:
@@ -152,10 +167,10 @@ def cell_text(value: Any) -> str:
         return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return _shown(str(value))
+    return shown_text(str(value))
 
 
-def _shown(text: str, most: int = LONGEST_TEXT) -> str:
+def shown_text(text: str, most: int = LONGEST_TEXT) -> str:
     """A text without what a page cannot show, its end cut off where it is long."""
     text = text.translate(_CONTROLS)
     return text if len(text) <= most else text[: most - 1] + "…"

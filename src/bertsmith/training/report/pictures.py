@@ -127,7 +127,7 @@ def _confusion(axes: Axes, confusion: Confusion) -> None:
             axes.text(
                 column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=size
             )
-    names = [_plain(label) for label in confusion.labels]
+    names = [plain_label(label) for label in confusion.labels]
     is_long = num > 6 or max(map(len, names)) > 40 // num
     axes.set_xticks(range(num), names, rotation=90 if is_long else 0)
     axes.set_yticks(range(num), names)
@@ -230,7 +230,7 @@ def _percent(value: float, _: float) -> str:
     return f"{value:.0%}"
 
 
-def _plain(label: str) -> str:
+def plain_label(label: str) -> str:
     """A label as matplotlib shall write it: short, and with no formula or line break in it."""
     text = " ".join("".join(x if x.isprintable() else " " for x in label).split())
     text = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
