@@ -318,9 +318,14 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     vectors: dict[str, Vectors] = {}
     running: dict[str, Connection] = {}
+    started = {}
     for name, (way, arguments) in ways.items():
         here, there = context.Pipe()
         context.Process(target=work, args=(there, way, arguments, texts), daemon=True).start()
+        if args.device == "cpu":
+            here.poll(None)  # a few cores are no place for a dozen at once
+        started[name] = here
+    for name, here in started.items():
         answer = here.recv()
         if isinstance(answer, str):
             print(f"left out: {name}: {answer[:150]}", flush=True)
@@ -333,7 +338,7 @@ def main() -> None:
             times[name].append(connection.recv())
     from bertsmith.inference.embedder import Embedder
 
-    exact = Embedder.load(folder, device="cpu").embed(texts)
+    exact = Embedder.load(folder, device=args.device, precision="fp32").embed(texts)
     print("| | texts/s, best | median | cosine to fp32, least | mean |\n|---|---|---|---|---|")
     for name, seconds in times.items():
         cosines = (vectors[name] * exact).sum(-1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.training.conftest import write_recipe
 from torch import Tensor
 
 from bertsmith.batch import Batch
@@ -19,6 +21,9 @@ from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.token_classification import TokenClassification
 from bertsmith.training.cuda_graphs import GraphedPasses, filled_to_shape
+from bertsmith.training.metrics_file import read_metrics
+from bertsmith.training.pretrain_recipe import PretrainRecipe
+from bertsmith.training.pretraining import pretrain
 
 CONFIG = BertConfig(
     vocab_size=50,
@@ -153,3 +158,26 @@ def test_a_capture_leaves_gradients_and_the_generator_as_they_were() -> None:
     first = float(passes(batch, targets)[0][1]["sequence_classification"])
     torch.cuda.manual_seed(7)
     assert float(passes(batch, targets)[0][1]["sequence_classification"]) == first
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_pretraining_by_graphs_is_pretraining(tmp_path: Path, corpus: Path, precision: str) -> None:
+    """Sequences that become longer and steps that grow are in it; the optimizers are outside."""
+    settings = (
+        *("train.device=cuda", "train.compile=true", f"train.precision={precision}"),
+        *("model.hidden_size=128", "model.intermediate_size=256", "optimizer.name=muon"),
+        *("model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"),
+        *("data.short_seqlen=16", "train.accumulation_steps=2"),
+        *("train.rampup_accumulation_steps=1", "log.every_steps=1"),
+    )
+    losses = {}
+    for with_graphs in ("false", "true"):
+        path = write_recipe(tmp_path / "r.toml", corpus, tmp_path / with_graphs, steps=30)
+        own = f"train.cuda_graphs={with_graphs}"
+        pretrain(PretrainRecipe.load(path, (*settings, own)))
+        lines = read_metrics(tmp_path / with_graphs / "metrics.jsonl")
+        losses[with_graphs] = [line["loss"] for line in lines]
+    assert losses["true"][-1] < losses["true"][0]
+    assert losses["true"] == pytest.approx(losses["false"], rel=0.02)

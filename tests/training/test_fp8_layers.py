@@ -71,7 +71,7 @@ def test_a_run_that_cannot_begin_leaves_nothing(
 ) -> None:
     recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=5)
     with pytest.raises(ConfigError, match=message):
-        pretrain(PretrainRecipe.load(recipe, [setting]))
+        pretrain(PretrainRecipe.load(recipe, [setting, "train.device=cpu"]))
     assert not (tmp_path / "run").exists()
 
 

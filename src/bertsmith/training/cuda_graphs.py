@@ -3,6 +3,7 @@
 A step of a small model, or on short texts, is bound by the launching of its thousand kernels and
 not by their work. A graph launches them all at once, but works on tensors of fixed shape in fixed
 places: so batches are filled up with padding to one of few shapes, and each shape has its graph.
+The batches of pre-training all have one shape already.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class GraphedPasses:
             It must not look at the device's values.
         parameters: whose gradients it adds to; they are to be set to zero, never to None.
         device: a CUDA device.
-        pad_id: the wordpiece to fill up with.
+        pad_id: the wordpiece to fill up with; None: batches have few shapes as they are.
         max_positions: the longest sequence.
     """
 
@@ -59,7 +60,7 @@ class GraphedPasses:
         parameters: Sequence[nn.Parameter],
         device: torch.device,
         *,
-        pad_id: int,
+        pad_id: int | None,
         max_positions: int,
     ) -> None:
         self._passes = passes
@@ -71,22 +72,27 @@ class GraphedPasses:
         self._graphs: dict[object, _Captured] = {}
         self._is_warm = False
 
-    def __call__(self, batch: Batch, targets: Targets) -> tuple[Results, Targets]:
+    def __call__(
+        self, batch: Batch, targets: Targets, variant: object = None
+    ) -> tuple[Results, Targets]:
         """Run the passes.
 
         Args:
             batch: on the CPU.
             targets: on the CPU; a row for each sequence or token, or for something of which there
                 are always as many.
+            variant: what else the passes depend on.
 
         Returns:
             Logits and losses, which hold until the next call, and the targets with a row for each
             row of the logits; rows of padding do not count.
         """
-        filled = filled_to_shape(batch, pad_id=self.pad_id, max_positions=self.max_positions)
-        rows = _padded_targets(targets, batch, filled)
+        filled, rows = batch, targets
+        if self.pad_id is not None:
+            filled = filled_to_shape(batch, pad_id=self.pad_id, max_positions=self.max_positions)
+            rows = _padded_targets(targets, batch, filled)
         shapes = (rows[name].shape for name in sorted(rows))
-        key = (filled.num_tokens, filled.num_sequences, filled.max_seqlen, *shapes)
+        key = (variant, filled.num_tokens, filled.num_sequences, filled.max_seqlen, *shapes)
         captured = self._graphs.get(key)
         if captured is None:
             filled = filled.to(self.device)

@@ -282,6 +282,8 @@ def _finetune(
         held_out,
         preparation.steps,
         finish=finish,
+        # Compiled for each of their many shapes, batches would be recorded for each of them too.
+        cuda_graphs=recipe.train.cuda_graphs and not recipe.train.compile,
     )
     if recipe.train.report:
         draw_curves(

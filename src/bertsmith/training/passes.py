@@ -94,14 +94,15 @@ class StepPasses:
         self._passes = Passes(model, device, settings, precision=precision, is_sharded=is_sharded)
         # An LSTM over packed sequences has to know their lengths on the CPU.
         is_plain = model.features is None and model.bert.has_fixed_shapes
-        is_plain = is_plain and not (settings.compile or settings.gradient_checkpointing)
+        is_plain = is_plain and not (is_sharded or settings.gradient_checkpointing)
         self._graphed: GraphedPasses | None = None
         if cuda_graphs and is_plain and device.type == "cuda":
             self._graphed = GraphedPasses(
                 self._passes,
                 [parameter for parameter in model.parameters() if parameter.requires_grad],
                 device,
-                pad_id=model.config.pad_token_id,
+                # A compiled model's batches have one shape, or it would be compiled for each.
+                pad_id=None if settings.compile else model.config.pad_token_id,
                 max_positions=model.config.max_position_embeddings,
             )
 
@@ -118,17 +119,17 @@ class StepPasses:
 
         Args:
             loaded: a microbatch.
-            microbatches: how many there are in the step; in CUDA graphs always as many.
+            microbatches: how many there are in the step.
         """
         self._passes.microbatches = microbatches
-        if self._graphed is not None:
-            return self._graphed(loaded.batch, loaded.targets)
         batch, targets = loaded.batch, loaded.targets
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and (self._graphed is None or self._graphed.pad_id is None):
             # A GPU copies from pinned memory by itself; from other memory the copy, and with it
             # this thread, waits until all that the GPU has been given before is done.
             batch = batch.pin_memory()
             targets = {name: values.pin_memory() for name, values in targets.items()}
+        if self._graphed is not None:
+            return self._graphed(batch, targets, microbatches)
         batch = batch.to(self.device, non_blocking=True)
         targets = {k: v.to(self.device, non_blocking=True) for k, v in targets.items()}
         return self._passes(batch, targets), targets

@@ -84,6 +84,9 @@ class PretrainTraining(TrainSettings):
     """Part of the run after which the batch of `rampup_accumulation_steps` has grown to its full
     size. Small batches learn more from a token while the loss falls fast (McCandlish et al. 2018,
     "An empirical model of large-batch training")."""
+    cuda_graphs: bool = False
+    """Launch a step's kernels all at once, where `compile` is set and a GPU's attention is packed;
+    small models wait for the CPU otherwise."""
     shard_model: bool = False
     """Deal parameters, gradients and optimizer state out over the processes of torchrun, for a
     model that does not fit on one GPU. With `bert_adam` and `adamw`, not with `fp8`."""

@@ -83,7 +83,8 @@ def _pretrain(
     batches_of = _batches_of(recipe, WordpieceIds.of(tokenizer))
     model, tokenizer = _build_model(recipe, corpus, tokenizer)
     of_corpus = partial(batches_of, corpus, settings.seed, start.group)
-    stages = _stages(recipe, of_corpus, has_one_shape=_reads_packed(recipe, start, model))
+    has_one_shape = _reads_packed(recipe, start, model)
+    stages = _stages(recipe, of_corpus, has_one_shape=has_one_shape)
     if settings.precision == "fp8":
         use_fp8(model.bert, start.device)
     entropy = unigram_entropy(corpus.unigram_counts(), (held_out_corpus or corpus).unigram_counts())
@@ -117,6 +118,7 @@ def _pretrain(
         stages,
         held_out,
         settings.steps,
+        cuda_graphs=settings.cuda_graphs and has_one_shape,
         is_sharded=settings.shard_model,
     )
     if start.group.is_first:

@@ -199,6 +199,7 @@ def train(
     steps: int | None,
     *,
     finish: Callable[[BertForTasks], None] = lambda _: None,
+    cuda_graphs: bool = False,
     is_sharded: bool = False,
 ) -> Outcome:
     """Run the loop, then leave the best model, or without held-out data the last, in the folder.
@@ -215,6 +216,7 @@ def train(
         held_out: what to measure on, if anything.
         steps: the run's length in steps; None when it is a time.
         finish: sees the model before it is saved.
+        cuda_graphs: replay the passes as such, where the device is one for them.
         is_sharded: whether the model is dealt out over the processes.
 
     Raises:
@@ -262,7 +264,7 @@ def train(
             log=log,
             log_every_steps=recipe.log.interval(steps),
             recipe=recipe.to_dict(),
-            cuda_graphs=isinstance(recipe, FinetuneRecipe) and recipe.train.cuda_graphs,
+            cuda_graphs=cuda_graphs,
             group=start.group,
             sharding=sharding,
         )
