@@ -247,6 +247,6 @@ def test_fine_tuning_by_torchrun_is_refused(
 def test_gradients_are_dealt_out_to_buckets_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "BUCKET_NUMBERS", 10)
     tensors = [torch.zeros(n) for n in (4, 5, 3, 20, 1)] + [torch.zeros(2).bfloat16()]
-    buckets = list(distributed._buckets(tensors))
+    buckets = list(distributed.buckets_of(tensors))
     assert [[t.numel() for t in bucket] for bucket in buckets] == [[4, 5], [3], [20], [1], [2]]
     assert [id(t) for bucket in buckets for t in bucket] == [id(t) for t in tensors]

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from bertsmith.errors import ConfigError
 # Gradients are added up in pieces of about this many numbers: 64 MiB, enough for the full speed of
 # the links, and little memory beside them.
 BUCKET_NUMBERS = 16 * 2**20
+AnyTensor = TypeVar("AnyTensor", bound=Tensor)
 # The first process may write a checkpoint or evaluate for so long before the others give up.
 TIMEOUT = timedelta(minutes=30)
 
@@ -66,6 +68,14 @@ class Group:
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes."""
 
+    def begin_to_add_up(self, tensors: Sequence[Tensor]) -> Callable[[], None]:  # noqa: ARG002
+        """Start to; the sums are there when what is returned has been called.
+
+        Args:
+            tensors: of one type; all processes have to begin with the same.
+        """
+        return lambda: None
+
     def seconds_of_first(self, seconds: float) -> float:
         """The first process's clock, which schedules go by."""
         return seconds
@@ -97,13 +107,24 @@ class LaunchedGroup(Group):
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes."""
-        for bucket in _buckets(tensors):
-            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-            torch.distributed.all_reduce(flat)
-            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+        for bucket in buckets_of(tensors):
+            self.begin_to_add_up(bucket)()
+
+    def begin_to_add_up(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
+        """Start to; the sums are there when what is returned has been called."""
+        if not tensors:
+            return lambda: None
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        work = torch.distributed.all_reduce(flat, async_op=True)
+
+        def finish() -> None:
+            work.wait()
+            parts = torch.split(flat, [tensor.numel() for tensor in tensors])
             torch._foreach_copy_(
-                list(bucket), [p.view(t.shape) for p, t in zip(parts, bucket, strict=True)]
+                list(tensors), [p.view(t.shape) for p, t in zip(parts, tensors, strict=True)]
             )
+
+        return finish
 
     def seconds_of_first(self, seconds: float) -> float:
         """The first process's clock, which schedules go by."""
@@ -198,9 +219,9 @@ def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+def buckets_of(tensors: Sequence[AnyTensor]) -> Iterator[list[AnyTensor]]:
     """Neighbours of one type that have about `BUCKET_NUMBERS` numbers together."""
-    bucket: list[Tensor] = []
+    bucket: list[AnyTensor] = []
     for tensor in tensors:
         numbers = sum(each.numel() for each in bucket)
         if bucket and (

@@ -33,6 +33,7 @@ from bertsmith.training.outcome import Outcome
 from bertsmith.training.parallelize import choose_device
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
+from bertsmith.training.replication import Replication
 from bertsmith.training.schedule import progress
 from bertsmith.training.sharding import FullSharding, Sharding
 from bertsmith.training.stages import Stage
@@ -189,6 +190,14 @@ def set_up_torch(settings: TrainSettings) -> torch.device:
     return device
 
 
+def _sharding(group: Group, *, is_sharded: bool, cuda_graphs: bool) -> Sharding:
+    """How the model is to lie on the run's processes."""
+    if is_sharded:
+        return FullSharding(group)
+    # A graph's replay tells nobody which gradients have come.
+    return Sharding() if group.size == 1 or cuda_graphs else Replication(group)
+
+
 def train(
     start: Start,
     recipe: PretrainRecipe | FinetuneRecipe,
@@ -244,7 +253,7 @@ def train(
     )
     if start.state is not None:
         start.checkpoints.restore_model(start.state.step, model)
-    sharding = FullSharding(start.group) if is_sharded else Sharding()
+    sharding = _sharding(start.group, is_sharded=is_sharded, cuda_graphs=cuda_graphs)
     with contextlib.ExitStack() as stack:
         log = Log()
         if start.group.is_first:

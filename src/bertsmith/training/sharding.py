@@ -42,8 +42,8 @@ class Sharding:
     def end_evaluation(self, model: BertForTasks) -> None:
         """To be called when the model has been used without a backward pass."""
 
-    def own_gradients(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-        """The gradients that are still to be added up over all processes."""
+    def unsent_gradients(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+        """Those that are still to be added up over all processes, when the others have been."""
         return gradients_of(parameters)
 
     def whole(self, tensor: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class FullSharding(Sharding):
         """Take apart what is otherwise kept whole for the backward pass."""
         _fsdp(model).reshard()
 
-    def own_gradients(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:  # noqa: ARG002
+    def unsent_gradients(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:  # noqa: ARG002
         """None: they have been added up on the way to their processes."""
         return []
 

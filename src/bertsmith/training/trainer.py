@@ -218,7 +218,7 @@ class Trainer:
             for name, value in losses.items():
                 share = value.detach() / microbatches
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
-        self.group.add_up([*self.sharding.own_gradients(self.parameters), *sums.values()])
+        self.group.add_up([*self.sharding.unsent_gradients(self.parameters), *sums.values()])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         norm = self.sharding.whole(norm.detach())
         for optimizer in self.optimizers:
