@@ -216,10 +216,14 @@ def test_segments_offsets_and_words_equal_hugging_faces(published, shared_data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["uncased", "cased"])
-def test_ids_equal_hugging_faces_over_every_code_point(shared_data, case):
+def test_ids_equal_hugging_faces_over_all_that_unicode_assigns(shared_data, case):
     vocab = shared_data / "vocab" / f"bert-base-{case}-vocab.txt"
     ours, theirs = Tokenizer.load(vocab), oracle(vocab).backend_tokenizer
-    points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    # Beyond the ideographs and apart from the tags lie unassigned and private code points alone,
+    # which are all treated alike: every 61st of them.
+    planes = [range(0xD800), range(0xE000, 0x34000), range(0xE0000, 0xE1000)]
+    others = [range(0x34000, 0xE0000, 61), range(0xE1000, 0x110000, 61)]
+    points = [point for each in planes + others for point in each]
     for start in range(0, len(points), 2**16):
         texts = [f"a{chr(point)}b" for point in points[start : start + 2**16]]
         expected = [encoding.ids for encoding in theirs.encode_batch_fast(texts)]
