@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ from bertsmith.export.model_folder import save_model
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.registry import build_task
 from bertsmith.text.trainer import train_vocabulary
+from bertsmith.training.checkpoint import TrainingState
+from bertsmith.training.outcome import Outcome
+from bertsmith.training.pretraining import Pretrained
 
 Capture = pytest.CaptureFixture[str]
 
@@ -65,6 +70,7 @@ def test_the_demo_goes_from_text_to_predictions(
     output = tmp_path / "demo"
     (output / "text").mkdir(parents=True)
     (output / "text" / "held-out.tsv").write_text("of an earlier demo")
+    (output / "demo.json").write_text("{}")
     (output / "mine.txt").write_text("not the demo's")
     said: list[str] = []
     result = run_demo(output, minutes=0.1, seed=1, say=said.append)
@@ -102,6 +108,31 @@ def test_the_demo_goes_from_text_to_predictions(
     command = closing.splitlines()[-1].split('"')[1]
     assert main(["fill-mask", "--model", str(output / "pretrained"), command]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_without_its_text_it_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gensim", None)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="not installed"):
+            run_demo(tmp_path / "demo", minutes=1, seed=1, say=pytest.fail)
+        assert not (tmp_path / "demo").exists()
+
+
+def test_interrupted_while_it_trains_it_ends_and_can_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gensim", reason="the demo's text is in gensim, of the extra `demo`")
+    news = {"news": lambda folder: demo_text._news(folder)[:200]}
+    monkeypatch.setattr(demo_text, "_KINDS", news)
+    monkeypatch.setattr(demo_run, "VOCAB_SIZE", 200)
+    outcome = Outcome(TrainingState(), {}, stopped_by=signal.SIGINT)
+    monkeypatch.setattr(demo_run, "pretrain", lambda _: Pretrained(outcome, 0.0, 0))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_demo(tmp_path / "demo", minutes=5, seed=1, say=lambda _: None)
+        assert json.loads((tmp_path / "demo" / "demo.json").read_text()) == {}
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

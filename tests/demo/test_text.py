@@ -19,7 +19,7 @@ KINDS = ("wikipedia", "news", "newsgroup")
 @pytest.fixture(scope="module")
 def kinds() -> dict[str, Documents]:
     """All documents, which take seconds to read."""
-    folder = demo_text._test_data()
+    folder = demo_text.find_test_data()
     return {name: read(folder) for name, read in demo_text._KINDS.items()}
 
 

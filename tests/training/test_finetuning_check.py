@@ -79,6 +79,12 @@ def test_the_plan_is_what_the_run_does(model: Path, tmp_path: Path) -> None:
     assert prepared[0].warnings == found.preparation.warnings != ()
 
 
+def test_what_is_not_trained_has_no_gradients(model: Path, tmp_path: Path) -> None:
+    values = recipe(model, tmp_path).to_dict() | {"mode": "features", "features": {"layers": [-1]}}
+    plan = check_finetuning(FinetuneRecipe.from_dict(values)).plan
+    assert 4 * plan.num_parameters < plan.state_bytes < 16 * plan.num_parameters
+
+
 def test_a_run_by_the_clock_has_no_steps(model: Path, tmp_path: Path) -> None:
     plan = check_finetuning(recipe(model, tmp_path, budget_minutes=1)).plan
     assert (plan.steps, plan.budget_minutes, plan.warmup_steps) == (None, 1, None)

@@ -26,7 +26,8 @@ def batches(seconds: float) -> Iterator[LoadedBatch]:
     batch = Batch.from_sequences([[1] * 30, [1] * 10])
     while True:
         time.sleep(seconds)
-        yield LoadedBatch(batch, {"masked_positions": torch.arange(6)}, Position())
+        labels = torch.tensor([5, 7, 9, 6, 8, 5, -100])
+        yield LoadedBatch(batch, {"masked_labels": labels}, Position())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.data.prepare import prepare
-from bertsmith.demo.text import DemoText, write_demo_text
+from bertsmith.demo.text import DemoText, find_test_data, write_demo_text
 from bertsmith.errors import ConfigError
 from bertsmith.export.model_folder import LoadedModel, load_model
 from bertsmith.export.shipped_models import shipped_names
@@ -28,6 +29,7 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.trainer import train_vocabulary
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.finetuning import Finetuned, finetune
+from bertsmith.training.outcome import Outcome
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.pretraining import Pretrained, pretrain
 
@@ -105,8 +107,10 @@ def run_demo(output: Path, *, minutes: float, seed: int, say: Callable[[str], No
 
     Raises:
         ConfigError: the folder holds something else, or the demo's text is not installed.
+        KeyboardInterrupt: the user has had enough.
     """
     started = time.monotonic()
+    find_test_data()
     _clear(output)
     say("1/5 text: what the package gensim brings along")
     text = write_demo_text(output / "text", seed=seed)
@@ -125,11 +129,13 @@ def run_demo(output: Path, *, minutes: float, seed: int, say: Callable[[str], No
     say(f"4/5 pre-training for {minutes:g} minutes: masked LM + next sentence")
     recipe = pretraining_recipe(output, minutes=minutes, seed=seed)
     pretrained = pretrain(recipe)
+    _end_if_stopped(pretrained.outcome)
     loaded = load_model(recipe.train.output)
     filled = _filled(loaded)
 
     say("5/5 fine-tuning: which kind of source is a sentence from?")
     finetuned = finetune(finetuning_recipe(output, text, seed=seed))
+    _end_if_stopped(finetuned.outcome)
     predictor = Predictor.load(output / "classifier")
     answers = dict(zip(ASKED_TEXTS, predictor.predict(list(ASKED_TEXTS)), strict=True))
     seconds = time.monotonic() - started
@@ -209,6 +215,7 @@ def _shipped_part(
     say(f"beside it: {SHIPPED}, which comes with bertsmith, for the same task")
     filled = _filled(load_model(SHIPPED))
     finetuned = finetune(shipped_recipe(output, text, seed=seed))
+    _end_if_stopped(finetuned.outcome)
     return ShippedPart(filled, finetuned, time.monotonic() - started)
 
 
@@ -229,13 +236,19 @@ def _learn_vocabulary(text: DemoText, folder: Path, say: Callable[[str], None]) 
     return tokenizer
 
 
+def _end_if_stopped(outcome: Outcome) -> None:
+    """Training answers a signal by a checkpoint; the demo, which begins anew, by ending."""
+    if outcome.stopped_by is not None:
+        signal.raise_signal(outcome.stopped_by)
+
+
 def _clear(output: Path) -> None:
-    if output.exists():
-        is_demo = (output / MARKER).exists() or (output / "text" / "held-out.tsv").exists()
-        if not is_demo and any(output.iterdir()):
-            raise ConfigError(
-                f"{output} holds files that are not a demo's; choose another folder with --output"
-            )
-        for name in STAGES:
-            shutil.rmtree(output / name, ignore_errors=True)
-        (output / MARKER).unlink(missing_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
+    if not (output / MARKER).exists() and any(output.iterdir()):
+        raise ConfigError(
+            f"{output} holds files that are not a demo's; choose another folder with --output"
+        )
+    for name in STAGES:
+        shutil.rmtree(output / name, ignore_errors=True)
+    # From here on the folder is a demo's, wherever that ends.
+    (output / MARKER).write_text("{}\n", encoding="utf-8")

@@ -53,8 +53,9 @@ def write_demo_text(folder: Path, *, seed: int) -> DemoText:
         ConfigError: when gensim is not installed or has no such data.
     """
     rng = random.Random(seed)
+    source = find_test_data()
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {name: read(_test_data()) for name, read in _KINDS.items()}
+    kinds = {name: read(source) for name, read in _KINDS.items()}
     train: dict[str, Documents] = {}
     held_out: dict[str, Documents] = {}
     for name, documents in kinds.items():
@@ -73,7 +74,12 @@ def write_demo_text(folder: Path, *, seed: int) -> DemoText:
     )
 
 
-def _test_data() -> Path:
+def find_test_data() -> Path:
+    """Where gensim's test data lie.
+
+    Raises:
+        ConfigError: gensim is not installed.
+    """
     try:
         import gensim
     except ImportError:

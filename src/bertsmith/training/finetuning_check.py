@@ -16,8 +16,8 @@ from bertsmith.training.finetuning import (
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.run import check_output, set_up_torch
 
-# float32 weights, gradients and Adam's two moments.
-BYTES_OF_A_PARAMETER = 16
+# Of float32 weights; of those that are trained, of gradients and Adam's two moments besides.
+BYTES_OF_A_WEIGHT, BYTES_OF_ITS_TRAINING = 4, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,9 @@ def _plan(recipe: FinetuneRecipe, prepared: Prepared, device: str, precision: st
     warmup_steps = recipe.schedule.warmup_steps
     if warmup_steps is None and steps is not None:
         warmup_steps = round(recipe.schedule.warmup_proportion * steps)
-    num_parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
+    parameters = list(prepared.model.parameters())
+    num_parameters = sum(parameter.numel() for parameter in parameters)
+    num_trained = sum(each.numel() for each in parameters if each.requires_grad)
     return Plan(
         steps=steps,
         budget_minutes=settings.budget_minutes,
@@ -98,5 +100,5 @@ def _plan(recipe: FinetuneRecipe, prepared: Prepared, device: str, precision: st
         device=device,
         precision=precision,
         num_parameters=num_parameters,
-        state_bytes=BYTES_OF_A_PARAMETER * num_parameters,
+        state_bytes=BYTES_OF_A_WEIGHT * num_parameters + BYTES_OF_ITS_TRAINING * num_trained,
     )

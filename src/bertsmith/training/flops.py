@@ -2,8 +2,9 @@
 
 Model FLOPs utilisation (Chowdhery et al. 2022, "PaLM", section 4.1 and appendix B): the arithmetic
 that the model asks for, a multiplication and an addition counting as two, over the peak of the
-device's dense products in bfloat16. What is computed again does not count, nor padding, nor what
-lies between the products; a run with 8-bit products is measured against the same peak.
+device's dense products in bfloat16. What is computed again does not count, nor what lies between
+the products, nor slots for masked tokens that are left over; the few tokens of padding at the end
+of a packed batch do. A run with 8-bit products is measured against the same peak.
 
 Dimension key: `H` hidden size, `F` intermediate size, `L` layers, `V` vocabulary.
 """

@@ -7,6 +7,7 @@ while it works on the lower ones (Li et al. 2020, "PyTorch Distributed", section
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.distributed import Group, buckets_of, gradients_of
 from bertsmith.training.sharding import Sharding
+
+# Buckets that are on their way at once; each is a copy of its gradients.
+MOST_SENT = 4
 
 
 class Replication(Sharding):
@@ -29,7 +33,9 @@ class Replication(Sharding):
         self._buckets: list[list[nn.Parameter]] = []
         self._is_last_pass = False
         self._missing: list[int] = []
-        self._finish: list[Callable[[], None]] = []
+        self._num_sent = 0
+        self._sent: deque[Callable[[], None]] = deque()
+        """What waits for each of those that are on their way, and puts its sums in their place."""
 
     def place(self, model: BertForTasks, device: torch.device) -> BertForTasks:
         """Put a model from the CPU on the device, and watch its gradients."""
@@ -47,24 +53,27 @@ class Replication(Sharding):
         """Send the gradients of the last microbatch, in which those before are."""
         self._is_last_pass = is_last
         self._missing = [len(bucket) for bucket in self._buckets]
-        self._finish = []
+        self._num_sent = 0
 
     def _has_come(self, number: int, _: Tensor) -> None:
         if not self._is_last_pass:
             return
         self._missing[number] -= 1
         # One after another, so that all processes send the same.
-        while len(self._finish) < len(self._buckets) and not self._missing[len(self._finish)]:
+        while self._num_sent < len(self._buckets) and not self._missing[self._num_sent]:
             self._send_next()
 
     def _send_next(self) -> None:
-        gradients = gradients_of(self._buckets[len(self._finish)])
-        self._finish.append(self.group.begin_to_add_up(gradients))
+        if len(self._sent) == MOST_SENT:
+            self._sent.popleft()()
+        gradients = gradients_of(self._buckets[self._num_sent])
+        self._sent.append(self.group.begin_to_add_up(gradients))
+        self._num_sent += 1
 
     def unsent_gradients(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:  # noqa: ARG002
         """None: what takes no part in a step holds up its bucket until now, and no longer."""
-        while len(self._finish) < len(self._buckets):
+        while self._num_sent < len(self._buckets):
             self._send_next()
-        for finish in self._finish:
-            finish()
+        while self._sent:  # nothing is kept of them while the optimizer steps
+            self._sent.popleft()()
         return []

@@ -38,9 +38,10 @@ class Speed:
         self._waited += time.monotonic() - start
         if self._peak is not None:
             lengths = loaded.batch.cu_seqlens.diff().double()  # still on the CPU
-            masked = loaded.targets.get("masked_positions", lengths[:0])
+            labels = loaded.targets.get("masked_labels", lengths[:0])
+            masked = int((labels >= 0).sum())  # not the slots that are left over
             self._flops += training_flops(
-                self._config, loaded.batch.num_tokens, int(lengths @ lengths), len(masked)
+                self._config, loaded.batch.num_tokens, int(lengths @ lengths), masked
             )
         return loaded
 

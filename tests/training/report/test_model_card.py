@@ -115,6 +115,24 @@ def test_without_an_evaluation_it_claims_nothing() -> None:
     assert ModelCard(written).data.tags == ["bert", "bertsmith"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"encoder": "two_lstms"}, "An encoder (`two_lstms`) that"),
+        ({"features": {"layers": [-1]}}, "under a head that reads its layers and that"),
+    ],
+)
+def test_what_transformers_does_not_open_is_not_offered_to_it(
+    changes: dict[str, Any], said: str
+) -> None:
+    results = results_of(TASK, None)
+    results["model"] |= changes
+    written = model_card(results)
+    assert "transformers" not in written
+    assert said in written
+    assert ModelCard(written).data.library_name == "bertsmith"
+
+
 def test_figures_that_are_no_numbers_are_no_results(classified: Findings) -> None:
     results = results_of(TASK, classified)
     results["findings"]["figures"]["loss"] = None

@@ -142,7 +142,7 @@ def _front_matter(results: Mapping[str, Any], use: Use) -> str:
     training = results["training"] or {}
     base = training["start"].partition("@")[0] if training.get("is_start_of_hub") else None
     card = ModelCardData(
-        library_name="transformers",
+        library_name="transformers" if _is_theirs(results) else "bertsmith",
         pipeline_tag=use.pipeline_tag,
         tags=["bert", "bertsmith"],
         base_model=base,
@@ -151,10 +151,21 @@ def _front_matter(results: Mapping[str, Any], use: Use) -> str:
     return str(card.to_yaml()).strip()
 
 
+def _is_theirs(results: Mapping[str, Any]) -> bool:
+    """Whether `transformers` opens the model with its head."""
+    model = results["model"]
+    return model.get("features") is None and model.get("encoder", "bert") == "bert"
+
+
 def _opening(results: Mapping[str, Any], use: Use) -> str:
     training = results["training"]
     start = f", fine-tuned from {_plain(training['start'])}" if training else ""
-    return f"A BERT that {use.purpose} (task `{results['task']}`){start} with bertsmith.\n"
+    model = results["model"]
+    encoder = model.get("encoder", "bert")
+    kind = "A BERT" if encoder == "bert" else f"An encoder (`{encoder}`)"
+    if model.get("features") is not None:
+        kind += ", itself as it was pre-trained, under a head that reads its layers and"
+    return f"{kind} that {use.purpose} (task `{results['task']}`){start} with bertsmith.\n"
 
 
 def _uses(results: Mapping[str, Any], use: Use) -> list[str]:
@@ -178,7 +189,7 @@ bertsmith predict --model {FOLDER} --input FILE
 ```
 """,
     ]
-    if use.code:
+    if use.code and _is_theirs(results):
         item = _PAIR if is_pair else use.item
         code = use.code.replace("FOLDER", FOLDER).replace("ITEM", item)
         parts.append(f"With `transformers`:\n\n```python\n{code}```\n")

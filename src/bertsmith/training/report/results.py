@@ -92,6 +92,8 @@ def model_results(
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "layers": config.num_hidden_layers,
             "hidden_size": config.hidden_size,
+            "encoder": config.encoder,
+            "features": None if model.features is None else model.features.settings.to_dict(),
             "lowercase": tokenizer.lowercase,
             "max_length": tokenizer.limit(config.max_position_embeddings),
         },
