@@ -63,7 +63,10 @@ def test_an_error_is_raised_once_to_who_waits_or_begins_the_next() -> None:
         "cpu",
         pytest.param(
             "cuda",
-            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+            ],
         ),
     ],
 )
