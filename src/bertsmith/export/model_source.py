@@ -40,6 +40,7 @@ from bertsmith.text.tokenizer import Tokenizer
 
 CONFIG = "config.json"
 EXPORT = "export.json"
+HEADS = "heads.safetensors"
 # Its presence is looked at before a layer is made, so that a damaged number costs nothing.
 _OF_EACH_LAYER = "bert.encoder.layers.{n}.attention.qkv.weight"
 _OF_THE_LAST_LSTM = "features.bilstm.lstm.weight_hh_l{n}_reverse"
@@ -192,7 +193,7 @@ def refuse_exported(folder: Path) -> None:
     Raises:
         CheckpointError: it was exported.
     """
-    if (folder / "heads.safetensors").is_file() and not is_exported(folder):
+    if (folder / HEADS).is_file() and not is_exported(folder):
         raise CheckpointError(
             f"{folder} holds an exported model without its {EXPORT}; export the model again"
         )
