@@ -50,11 +50,12 @@ def run(args: argparse.Namespace) -> None:
 
     from bertsmith.export.model_fingerprint import model_fingerprint
     from bertsmith.inference.embedder import Embedder
-    from bertsmith.inference.job import Job
+    from bertsmith.inference.job import Job, refuse_input
     from bertsmith.inference.part_answers import EmbedPart, open_embed_part
     from bertsmith.inference.vector_file import header
     from bertsmith.training.record_evaluation import batch_tokens_on
 
+    refuse_input(args.output, source.file("test"))
     settings = {"pooling": args.pooling, "layer": args.layer, "normalize": args.normalize}
     with workers_for_models(args.engine, args.workers, args.device) as workers:
         precision, reason = precision_of_job(args, workers.device)

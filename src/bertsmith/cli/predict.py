@@ -149,11 +149,12 @@ def _write_file(source: RecordSource, args: argparse.Namespace) -> None:
     import torch
 
     from bertsmith.export.model_fingerprint import model_fingerprint
-    from bertsmith.inference.job import Job
+    from bertsmith.inference.job import Job, refuse_input
     from bertsmith.inference.part_answers import PredictPart, open_predict_part
     from bertsmith.inference.predictor import Predictor
     from bertsmith.training.record_evaluation import batch_tokens_on
 
+    refuse_input(args.output, source.file("test"))
     with workers_for_models(args.engine, args.workers, args.device) as workers:
         precision, reason = precision_of_job(args, workers.device)
         device = "cpu" if workers.is_remote else args.device
