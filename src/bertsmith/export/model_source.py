@@ -18,7 +18,7 @@ import torch
 
 from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError, ConfigError
-from bertsmith.export.hub import fetch_from_hub, is_hub_name
+from bertsmith.export.hub import fetch_from_hub
 from bertsmith.export.huggingface import (
     OWN_TYPE,
     canonical_names,
@@ -29,9 +29,9 @@ from bertsmith.export.huggingface import (
     without_lost_features,
 )
 from bertsmith.export.sentence_transformers import Pooling, read_max_length, read_pooling
-from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
+from bertsmith.export.shipped_models import shipped_folder
+from bertsmith.export.source_kind import SourceKind, source_kind
 from bertsmith.export.tensorflow_checkpoint import read_tensorflow_checkpoint
-from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.export.weight_files import Weights, read_weights, weights_in_memory
 from bertsmith.model.encoders.registry import check_encoder, encoder_class
 from bertsmith.model.feature_encoder import FeaturesConfig
@@ -169,15 +169,15 @@ def open_source(path: str | Path, **overrides: Any) -> ModelSource:
     Raises:
         CheckpointError: there is nothing, or a part is missing, damaged or of another model.
     """
-    folder = Path(path)
-    if not (folder / CONFIG).is_file() and is_tensorflow_checkpoint(folder):
-        source = _open_tensorflow(folder, overrides)
-    elif is_shipped_name(path):
+    kind = source_kind(path)
+    if kind is SourceKind.TENSORFLOW:
+        source = _open_tensorflow(Path(path), overrides)
+    elif kind is SourceKind.SHIPPED:
         source = _open_folder(shipped_folder(path), overrides)
-    elif is_hub_name(str(path)):
+    elif kind is SourceKind.HUB:
         source = _open_folder(fetch_from_hub(str(path)), overrides)
     else:
-        source = _open_folder(folder, overrides)
+        source = _open_folder(Path(path), overrides)
     source.check()
     return source
 
