@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse options that are for a job where there is none."""
+    """Refuse options that would not be read beside others."""
     from bertsmith.errors import ConfigError
 
     if args.output is None:
@@ -125,6 +125,13 @@ def _check(args: argparse.Namespace) -> None:
         if args.output is not None and getattr(args, option) is not None:
             name = option.replace("_", "-")
             raise ConfigError(f"--{name} says where the answers go; leave out --output")
+    if args.glue_submission is not None:
+        others = (("--squad-output", args.squad_output), ("--format conll", args.format == "conll"))
+        for option, given in others:
+            if given:
+                raise ConfigError(
+                    f"--glue-submission writes the answers as GLUE wants them; leave out {option}"
+                )
 
 
 def _check_format(form: str, predictor: Predictor) -> None:
