@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pooling", help="mean, cls or max (the model's own, else mean)")
     parser.add_argument("--layer", type=int, default=-1, help="whose vectors: -1 is the last")
     parser.add_argument(
-        "--normalize", action="store_true", default=None, help="scale vectors to length 1"
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        help="scale vectors to length 1, or leave them as they are (the model's own, else not)",
     )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_precision(parser)
