@@ -149,8 +149,13 @@ class ModelSource:
         name = untied_decoder(self.weights)
         if name is None or self.values.get("tie_word_embeddings", True):
             return
-        embedding = self.weights[self.names["bert.embeddings.word_embeddings.weight"]]
-        if not torch.equal(self.weights[name], embedding):
+        tied = "bert.embeddings.word_embeddings.weight"
+        if tied not in self.names:
+            raise CheckpointError(
+                f"{self.weights.source} lacks {tied} of the encoder; the model is damaged or not a "
+                "BERT"
+            )
+        if not torch.equal(self.weights[name], self.weights[self.names[tied]]):
             raise CheckpointError(
                 f"{self.weights.source}: {name} is not the wordpiece embedding, to which BERT's "
                 "masked-LM head is tied; such a model cannot be opened"
