@@ -26,12 +26,12 @@ home = os if where == "fsync" else pathlib.Path
 original = getattr(home, where)
 calls = 0
 
-def deadly(*arguments):
+def deadly(*arguments, **settings):
     global calls
     calls += 1
     if calls == count and when == "before":
         os.kill(os.getpid(), signal.SIGKILL)
-    result = original(*arguments)
+    result = original(*arguments, **settings)
     if calls == count and when == "after":
         os.kill(os.getpid(), signal.SIGKILL)
     return result
@@ -40,7 +40,8 @@ setattr(home, where, deadly)
 if what == "file":
     write_atomically(path, [b"new" * 1000, b"end"])
 else:
-    with atomic_folder(path) as partial:
+    keyed = {"key_file": "a", "outdated": ["old"]} if what == "keyed" else {}
+    with atomic_folder(path, **keyed) as partial:
         (partial / "a").write_bytes(b"new a")
         (partial / "b").write_bytes(b"new b")
 """
@@ -175,3 +176,18 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         atomic_folder(tmp_path / "file" / "x"),
     ):
         pass
+
+
+@posix
+@pytest.mark.parametrize(("where", "when"), [("unlink", "after"), ("replace", "before")])
+def test_a_folder_half_replaced_has_no_key_file(tmp_path: Path, where: str, when: str) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    for name in ("a", "b", "old"):
+        (path / name).write_bytes(b"old")
+    killed(path, "keyed", where, when, 2 if where == "replace" else 1)
+    assert "a" not in contents(path)
+    with atomic_folder(path, key_file="a", outdated=["old", "b", "none"]) as partial:
+        for name in "ab":
+            (partial / name).write_bytes(b"new")
+    assert contents(path) == {"a": b"new", "b": b"new"}

@@ -48,12 +48,20 @@ def write_atomically(path: Path, parts: Iterable[Any]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(
+    path: Path, *, key_file: str | None = None, outdated: Iterable[str] = ()
+) -> Iterator[Path]:
     """Give a hidden neighbour to write into, and put its files in place when the block succeeds.
 
     A folder that is new appears whole, by one rename. In one that exists each file is replaced
     by its successor in one step, and files that have none stay. After an error nothing is
     changed and the neighbour is gone.
+
+    Args:
+        path: the folder.
+        key_file: without which nobody opens the folder. It goes before anything else is replaced
+            and comes back last, so that what is half old and half new is refused.
+        outdated: names of files and folders that go where they have no successor.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
@@ -71,10 +79,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         for file in partial.iterdir():
             flush_to_disk(file)
         if path.exists():
-            for file in sorted(partial.iterdir()):
-                if file.is_dir():  # which cannot take the place of another
-                    shutil.rmtree(path / file.name, ignore_errors=True)
-                file.replace(path / file.name)
+            _replace(path, partial, key_file, outdated)
         else:
             partial.replace(path)
         flush_to_disk(path)
@@ -83,6 +88,27 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(path: Path, partial: Path, key_file: str | None, outdated: Iterable[str]) -> None:
+    """Move the files of one folder to the place of those of another."""
+    names = sorted(file.name for file in partial.iterdir())
+    others = [name for name in names if name != key_file]
+    if key_file is not None:
+        (path / key_file).unlink(missing_ok=True)
+        flush_to_disk(path)
+    for name in others:
+        if (partial / name).is_dir():  # which cannot take the place of another
+            shutil.rmtree(path / name, ignore_errors=True)
+        (partial / name).replace(path / name)
+    for name in set(outdated) - set(names):
+        if (path / name).is_dir() and not (path / name).is_symlink():
+            shutil.rmtree(path / name)
+        else:
+            (path / name).unlink(missing_ok=True)
+    if key_file in names:
+        flush_to_disk(path)
+        (partial / key_file).replace(path / key_file)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -66,6 +66,21 @@ def test_weights_can_be_kept_in_half_the_room(tmp_path: Path) -> None:
     assert torch.equal(ours, theirs.bert.embeddings.word_embeddings.weight)
 
 
+def test_other_rules_throw_no_setting_of_the_tokenizer_away(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    folder, output = tmp_path / "folder", str(tmp_path / "output")
+    assert main(["convert", str(GOLDEN / "pretrained"), str(folder)]) == 0
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"strip_accents": False}))
+    assert main(["convert", str(folder), output, "--normalization", "huggingface"]) == 0
+    stored = json.loads((tmp_path / "output" / "tokenizer_config.json").read_text())
+    assert stored["strip_accents"] is False
+    capsys.readouterr()
+    assert main(["convert", str(folder), output, "--normalization", "google"]) == 2
+    assert "strip_accents that Google's rules do not have" in capsys.readouterr().err
+
+
 def test_the_published_zip_and_its_folder_are_the_same(tmp_path: Path) -> None:
     archive = tmp_path / "uncased_L-2.zip"
     with zipfile.ZipFile(archive, "w") as file:

@@ -84,3 +84,18 @@ def test_a_data_set_that_cannot_be_read_is_one_sentence(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"bertsmith: {message}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "m", "--null-threshold", "2"], "--null-threshold is for the odds of --null-"),
+        (["--predictions", "p", "--null-threshold", "1"], "name them or remove it"),
+        (["--predictions", "p", "--device", "cpu"], "--device is for --model; a file of "),
+    ],
+)
+def test_an_option_that_would_not_be_read_is_refused(
+    options: list[str], message: str, capsys: Capture
+) -> None:
+    assert main(["evaluate", "--data", "a.json", *options]) == 2
+    assert message in capsys.readouterr().err

@@ -53,3 +53,11 @@ def test_words_of_the_users_are_compared(pretrained: Path, capsys: Capture) -> N
     assert answers[0]["probability"] >= answers[1]["probability"]
     assert main([*command, "zebra"]) == 2
     assert "has no wordpieces for the word 'zebra'" in capsys.readouterr().err
+
+
+def test_the_device_can_be_named(pretrained: Path, capsys: Capture) -> None:
+    command = ["fill-mask", "--model", str(pretrained), "[MASK]", "--device"]
+    assert main([*command, "cpu"]) == 0
+    capsys.readouterr()
+    assert main([*command, "abacus"]) == 2
+    assert "abacus" in capsys.readouterr().err

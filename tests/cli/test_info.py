@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import save
 
 from bertsmith.cli.main import main
 
@@ -34,6 +35,27 @@ def test_a_model_is_explained(pretrained: Path, classifier: Path, capsys: Captur
     facts, _, following = info(classifier, capsys)
     assert facts["tasks"] == ["sequence_classification"]
     assert following == f"next: bertsmith predict --model {classifier} --input FILE"
+
+
+@pytest.mark.parametrize(
+    "task", ["token_classification", "question_answering", "multiple_choice", "sequence_regression"]
+)
+def test_every_fine_tuned_model_is_to_be_asked(tmp_path: Path, capsys: Capture, task: str) -> None:
+    labels = {"labels": ["O", "B-X"]} if task == "token_classification" else {}
+    model = save(tmp_path / "model", task, **labels)
+    assert info(model, capsys)[2] == f"next: bertsmith predict --model {model} --input FILE"
+
+
+@pytest.mark.parametrize(
+    ("section", "verb"), [("", "pretrain"), ('[data]\nname = "glue:mrpc"', "finetune")]
+)
+def test_an_unfinished_run_goes_on_with_its_own_recipe(
+    tmp_path: Path, capsys: Capture, section: str, verb: str
+) -> None:
+    (tmp_path / "recipe.toml").write_text(section)
+    facts, _, following = info(tmp_path, capsys)
+    assert facts["kind"] == "unfinished run"
+    assert following == f"next: bertsmith {verb} {tmp_path / 'recipe.toml'} --resume"
 
 
 def test_a_vocabulary_is_explained(pretrained: Path, capsys: Capture) -> None:

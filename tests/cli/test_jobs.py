@@ -172,6 +172,19 @@ def test_the_input_is_not_replaced(
     assert texts.read_bytes() == before
 
 
+@pytest.mark.parametrize("own", ["{}.unfinished", "{}.progress", ".{}.lock"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_nor_is_one_that_is_called_as_a_file_of_the_job(
+    classifier: Path, texts: Path, capsys: Capture, verb: str, own: str
+) -> None:
+    output = texts.parent / "output"
+    file = texts.rename(texts.with_name(own.format(output.name)))
+    before = file.read_bytes()
+    assert main(command(verb, classifier, file, output, "data.format=jsonl")) == 2
+    assert f"{file} is the input, which the output would replace" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -71,11 +71,16 @@ def test_an_unknown_verb_gets_a_suggestion(
     assert captured.out == ""
 
 
+# Not --seeds, of which it is the beginning.
+SEED = ["benchmark", "--model", "m", "--output", "o", "--seed", "42"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "bertsmith: the following arguments are required: VERB; see `bertsmith --help`"),
         (["info"], "bertsmith info: the following arguments are required: PATH; see `bertsmith in"),
+        (SEED, "bertsmith benchmark: '--seed' is no option of this verb; a setting is key=value; "),
         (["info", "a", "b"], "bertsmith info: 'b' is no argument of this verb; see "),
         (["info", "a", "x.y=1"], "bertsmith info: 'x.y=1' is no argument of this verb; see "),
         (

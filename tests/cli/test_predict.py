@@ -149,6 +149,13 @@ def test_glue_takes_answers_for_its_own_tasks_alone(tmp_path: Path, capsys: Capt
     assert "GLUE takes no answers for a.tsv; give the test split" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("other", [["--squad-output", "b"], ["--format", "conll"]])
+def test_answers_for_glue_have_one_form(other: list[str], capsys: Capture) -> None:
+    asked = ["predict", "--model", "nowhere", "--input", "glue:mrpc", "--glue-submission", "a"]
+    assert main([*asked, *other]) == 2
+    assert f"as GLUE wants them; leave out {other[0]}" in capsys.readouterr().err
+
+
 def test_words_with_tags_are_written_for_taggers_alone(
     classifier: Path, tmp_path: Path, capsys: Capture
 ) -> None:

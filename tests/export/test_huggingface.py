@@ -322,6 +322,12 @@ def test_buffers_and_copies_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
     with pytest.raises(CheckpointError, match="to which BERT's masked-LM head is tied"):
         load_model(tmp_path)
+    del found["bert.embeddings.word_embeddings.weight"]
+    save_file(found, file)
+    with pytest.raises(
+        CheckpointError, match=r"lacks bert\.embeddings\.word_embeddings\.weight of"
+    ):
+        load_model(tmp_path)
 
 
 def test_names_of_each_kind_become_one() -> None:

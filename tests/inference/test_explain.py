@@ -51,7 +51,12 @@ def test_a_corpus_is_counted(pretrained: Path, tmp_path: Path) -> None:
     assert counted == ["corpus", 2, 3, 11, 1]
 
 
-@pytest.mark.parametrize(("text", "verb"), [(PRETRAIN, "pretrain"), (FINETUNE, "finetune")])
+NAMED = '[model]\ninit = "model"\n[data]\nname = "glue:mrpc"\n[train]\noutput = "run"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "verb"), [(PRETRAIN, "pretrain"), (FINETUNE, "finetune"), (NAMED, "finetune")]
+)
 def test_a_recipe_is_shown_with_its_defaults(tmp_path: Path, text: str, verb: str) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(text)
@@ -77,9 +82,12 @@ def test_a_checkpoint_is_a_model_and_where_its_run_is(pretrained: Path, tmp_path
     optimizers = build_optimizers(loaded.model.named_parameters(), OptimizerSettings())
     state = TrainingState(step=7, tokens=1000, best_step=5, recipe={"train": {"seed": 3}})
     snapshot = take_snapshot(state, loaded.model, loaded.tokenizer, optimizers)
-    path = Checkpoints(tmp_path, keep=1).save(snapshot)
+    path = Checkpoints(tmp_path / "checkpoints", keep=1).save(snapshot)
+    assert facts_of(path)["recipe_file"] is None
+    (tmp_path / "recipe.toml").write_text("")
     facts = facts_of(path)
     assert facts["kind"] == "checkpoint"
+    assert (facts["verb"], facts["recipe_file"]) == ("pretrain", str(tmp_path / "recipe.toml"))
     assert (facts["step"], facts["tokens"], facts["best_step"]) == (7, 1000, 5)
     assert facts["recipe"] == {"train": {"seed": 3}}
     assert facts["tasks"] == ["masked_lm", "next_sentence"]
@@ -121,8 +129,8 @@ def write_torn_state(path: Path) -> None:
         ("nowhere", write_nothing, ConfigError, "nowhere does not exist; name a file or a folder"),
         ("folder", write_folder, ConfigError, "folder is not a vocabulary, a prepared corpus, a"),
         ("a.bin", write_bytes, ConfigError, r"a\.bin is not a vocabulary"),
-        ("a.json", write_bytes, CheckpointError, r"a\.json is not a tokenizer\.json"),
-        ("a.json", write_number, CheckpointError, r"a\.json is not a tokenizer\.json"),
+        ("a.json", write_bytes, CheckpointError, r"a\.json is not valid JSON \("),
+        ("a.json", write_number, ConfigError, r"a\.json is not a vocabulary"),
         ("a.json", write_list, ConfigError, r"a\.json is not a vocabulary"),
         ("a.txt", write_bytes, BertsmithError, r"a\.txt"),
         ("a.toml", write_bytes, BertsmithError, r"a\.toml"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from bertsmith.errors import ConfigError
 from bertsmith.export.model_folder import load_model
 from bertsmith.inference.features import attention_maps, features
 from bertsmith.model.attention import SelfAttention
+from bertsmith.tasks.model import BertForTasks
 
 TEXTS = ["paris is the capital of france .", ("a good film", "a bad book"), "fine"]
 ROWS = [[2, 5, 6, 7, 8, 3], [2, 9, 3], [2, 13, 14, 3]]
@@ -95,6 +97,16 @@ def test_features_have_googles_form_and_transformers_numbers(pretrained: Path) -
             assert last["values"] == pytest.approx(states[2][0, place].tolist(), abs=1e-5)
             assert first["values"] == pytest.approx(states[1][0, place].tolist(), abs=1e-5)
             assert all(value == round(value, 6) for value in last["values"])
+
+
+@pytest.mark.parametrize(("num_layers", "expected"), [(2, [-1, -2]), (6, [-1, -2, -3, -4])])
+def test_the_last_four_layers_are_taken_where_nothing_is_said(
+    pretrained: Path, num_layers: int, expected: list[int]
+) -> None:
+    loaded = load_model(pretrained)
+    model = BertForTasks(loaded.model.config.replace(num_hidden_layers=num_layers), [])
+    (found,) = features(dataclasses.replace(loaded, model=model), TEXTS[:1])
+    assert [layer["index"] for layer in found["features"][0]["layers"]] == expected
 
 
 @pytest.mark.parametrize(

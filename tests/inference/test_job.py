@@ -184,6 +184,17 @@ def test_damaged_progress_is_refused(interrupted: Path, contents: str) -> None:
         run(interrupted, records(30))
 
 
+@pytest.mark.parametrize("value", [-5, 1.5, True, "3", None, 2**63])
+@pytest.mark.parametrize("name", ["records", "bytes_read", "bytes_written", "num_truncated"])
+def test_progress_that_counts_nothing_is_refused(
+    interrupted: Path, name: str, value: object
+) -> None:
+    file = interrupted.with_name("a.jsonl.progress")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    with pytest.raises(DataError, match=r"a.jsonl.progress is damaged .* add --restart to begin"):
+        run(interrupted, records(30))
+
+
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     with (
         Job(tmp_path / "a.jsonl", KEY),

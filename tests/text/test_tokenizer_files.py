@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as Engine
 from tokenizers.models import BPE
 from transformers import AutoTokenizer
 
-from bertsmith.errors import CheckpointError, DataError
+from bertsmith.errors import CheckpointError, ConfigError, DataError
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -115,6 +115,35 @@ def test_accents_and_cjk_follow_their_settings(folder):
     assert opened.wordpieces("中文") == ["[UNK]"]
     opened.save(folder)
     assert Tokenizer.load(folder / "tokenizer.json").wordpieces("thé") == ["[UNK]"]
+
+
+def test_other_rules_keep_settings_and_added_tokens(folder, tmp_path):
+    theirs = AutoTokenizer.from_pretrained(folder)
+    theirs.add_special_tokens({"additional_special_tokens": ["[E1]"]})
+    theirs.save_pretrained(folder)
+    edit(folder / "tokenizer_config.json", model_max_length=64)
+    google = Tokenizer.load(folder).with_normalization("google")
+    assert google.normalization == "google"
+    assert google.max_length == 64
+    assert google.encode("the [E1]").tokens == ["[CLS]", "the", "[E1]", "[SEP]"]
+    google.save(tmp_path / "google")
+    assert Tokenizer.load(tmp_path / "google").normalization == "google"
+    edit(folder / "tokenizer_config.json", strip_accents=False, tokenize_chinese_chars=False)
+    ours = Tokenizer.load(folder).with_normalization("huggingface")
+    assert ours.wordpieces("thé") == ["[UNK]"]
+    assert ours.wordpieces("中文") == ["[UNK]"]
+
+
+@pytest.mark.parametrize("key", ["strip_accents", "tokenize_chinese_chars"])
+def test_googles_rules_are_refused_where_settings_are_others(folder, key):
+    edit(folder / "tokenizer_config.json", **{key: False})
+    opened = Tokenizer.load(folder)
+    with pytest.raises(CheckpointError, match=f"{key} that Google's rules do not have"):
+        opened.with_normalization("google")
+    with pytest.raises(CheckpointError, match=f"{key} that Google's rules do not have"):
+        Tokenizer.load(folder, normalization="google")
+    with pytest.raises(ConfigError, match=r"normalization \('lucene'\) must be one of"):
+        opened.with_normalization("lucene")
 
 
 def test_accents_stay_where_case_stays(tmp_path):

@@ -41,14 +41,11 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from bertsmith.export.model_folder import load_model, save_model
-    from bertsmith.text.tokenizer import Tokenizer
 
     loaded = load_model(args.source)
     tokenizer = loaded.tokenizer
     if args.normalization is not None:
-        tokenizer = Tokenizer.from_vocabulary(
-            tokenizer.vocabulary, lowercase=tokenizer.lowercase, normalization=args.normalization
-        ).with_max_length(tokenizer.max_length)
+        tokenizer = tokenizer.with_normalization(args.normalization)
     dtype = torch.bfloat16 if args.dtype == "bf16" else None
     save_model(args.output, loaded.model, tokenizer, pooling=loaded.pooling, dtype=dtype)
     tasks = [task.name for task in loaded.model.tasks]

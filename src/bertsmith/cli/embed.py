@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pooling", help="mean, cls or max (the model's own, else mean)")
     parser.add_argument("--layer", type=int, default=-1, help="whose vectors: -1 is the last")
     parser.add_argument(
-        "--normalize", action="store_true", default=None, help="scale vectors to length 1"
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        help="scale vectors to length 1, or leave them as they are (the model's own, else not)",
     )
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_precision(parser)
@@ -50,11 +52,12 @@ def run(args: argparse.Namespace) -> None:
 
     from bertsmith.export.model_fingerprint import model_fingerprint
     from bertsmith.inference.embedder import Embedder
-    from bertsmith.inference.job import Job
+    from bertsmith.inference.job import Job, refuse_input
     from bertsmith.inference.part_answers import EmbedPart, open_embed_part
     from bertsmith.inference.vector_file import header
     from bertsmith.training.record_evaluation import batch_tokens_on
 
+    refuse_input(args.output, source.file("test"))
     settings = {"pooling": args.pooling, "layer": args.layer, "normalize": args.normalize}
     with workers_for_models(args.engine, args.workers, args.device) as workers:
         precision, reason = precision_of_job(args, workers.device)

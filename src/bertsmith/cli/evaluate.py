@@ -45,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--null-threshold",
         type=float,
-        default=1.0,
         metavar="NUMBER",
-        help="odds above it make a prediction no answer (1.0, as in the official script)",
+        help="beside --null-odds: odds above it make a prediction no answer (1.0, as in the "
+        "official script)",
     )
     parser.add_argument(
         "--data",
@@ -88,11 +88,12 @@ def run(args: argparse.Namespace) -> None:
     if args.predictions is not None:
         from bertsmith.inference.squad_files import score_predictions
 
+        threshold = 1.0 if args.null_threshold is None else args.null_threshold
         figures = score_predictions(
             args.predictions,
             args.data,
             null_odds=args.null_odds,
-            null_threshold=args.null_threshold,
+            null_threshold=threshold,
             layout=source.layout,
             folder=source.folder,
             split=source.split,
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(figures))
         if args.null_odds is not None:
             print(
-                f"odds above {args.null_threshold:g} were taken as no answer, whatever the "
+                f"odds above {threshold:g} were taken as no answer, whatever the "
                 "prediction says (--null-threshold)",
                 file=sys.stderr,
             )
@@ -131,6 +132,12 @@ def _refuse_misplaced_options(args: argparse.Namespace) -> None:
         raise ConfigError("--report is for --model; a file of predictions has no model")
     if args.model is not None and args.null_odds is not None:
         raise ConfigError("--null-odds is for --predictions; a model gives its own odds")
+    if args.null_odds is None and args.null_threshold is not None:
+        raise ConfigError("--null-threshold is for the odds of --null-odds; name them or remove it")
+    if args.predictions is not None and args.device is not None:
+        raise ConfigError(
+            "--device is for --model; a file of predictions is compared, not computed"
+        )
 
 
 def _measure_on_text(args: argparse.Namespace) -> None:

@@ -22,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a model of any kind")
     parser.add_argument(
         "--layers",
-        default="-1,-2,-3,-4",
-        help="which layers, -1 being the last (default: the last four)",
+        metavar="A,B",
+        help="which layers, -1 being the last (default: the last four, or as many as there are)",
     )
+    parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_input(parser)
 
 
@@ -36,13 +37,17 @@ def run(args: argparse.Namespace) -> None:
     from bertsmith.export.model_folder import load_model
     from bertsmith.inference.features import features
     from bertsmith.inference.text_examples import split_pairs
+    from bertsmith.training.parallelize import choose_device
 
     try:
-        layers = [int(layer) for layer in args.layers.split(",")]
+        layers = None if args.layers is None else [int(each) for each in args.layers.split(",")]
     except ValueError:
         raise ConfigError(f"--layers ({args.layers}) must be numbers, such as -1,-2") from None
     records = split_pairs(read_records(args.input, layout=layout))
-    for found in features(load_model(args.model), records, layers=layers):
+    device = choose_device(args.device)
+    loaded = load_model(args.model)
+    loaded.model.to(device)
+    for found in features(loaded, records, layers=layers):
         print(json.dumps(found, ensure_ascii=False), flush=True)
     print(
         f"next: bertsmith embed --model {args.model} --input {args.input} --output X.npy",

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words", metavar="A,B", help="compare these words in place of the likeliest"
     )
+    parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     parser.add_argument("text", metavar="TEXT", help="a text with [MASK] in it, in quotes")
 
 
@@ -33,8 +34,9 @@ def run(args: argparse.Namespace) -> None:
     from bertsmith.export.model_source import is_exported
     from bertsmith.inference.fill_mask import fill_mask
     from bertsmith.inference.opened_model import open_model
+    from bertsmith.training.parallelize import choose_device
 
-    loaded = open_model(args.model)
+    loaded = open_model(args.model, device=choose_device(args.device))
     words = None if args.words is None else [word.strip() for word in args.words.split(",")]
     filled = fill_mask(loaded.model, loaded.tokenizer, args.text, args.top_k, words=words)
     for number, candidates in enumerate(filled, 1):

@@ -89,15 +89,13 @@ def _next(facts: dict[str, Any]) -> str:
     if facts["kind"] == "model":
         if "masked_lm" in facts["tasks"]:
             return f'bertsmith fill-mask --model {facts["path"]} "Paris is the [MASK] of France."'
-        if "sequence_classification" in facts["tasks"]:
+        if facts["answers_records"]:
             return f"bertsmith predict --model {facts['path']} --input FILE"
         return f"bertsmith embed --model {facts['path']} --input FILE --output X.npy"
     if facts["kind"] == "exported model":
         return f"bertsmith serve --model {facts['path']}"
     if facts["kind"] in ("checkpoint", "unfinished run"):
-        if "task" in facts["recipe"]:
-            return "bertsmith finetune RECIPE.toml --resume"
-        return "bertsmith pretrain RECIPE.toml --resume"
+        return f"bertsmith {facts['verb']} {facts['recipe_file'] or 'RECIPE.toml'} --resume"
     if facts["kind"] == "recipe":
         return f"bertsmith {facts['verb']} {facts['path']}"
     return NEXT[facts["kind"]].format(path=facts["path"])

@@ -113,17 +113,10 @@ def run_job(
         make: makes what answers a part.
         workers: who does.
         batch_tokens: what they compute at once.
-
-    Raises:
-        ConfigError: the input is the output.
     """
     from bertsmith.data.answered_in_order import WINDOW_BATCHES
     from bertsmith.data.record_parts import BytesRead, RecordParts
-    from bertsmith.errors import ConfigError
 
-    file = source.file("test")
-    if file is not None and job.output.exists() and job.output.samefile(file):
-        raise ConfigError(f"{file} is the input, which the output would replace; name another file")
     # A part is about a window of batches, in which examples are sorted by length; a wordpiece is
     # about four characters.
     characters = 4 * WINDOW_BATCHES * batch_tokens

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bertsmith.errors import BertsmithError, ConfigError
 from bertsmith.version import own_version
@@ -54,6 +54,10 @@ class Terminated(BaseException):
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        # Abbreviated, an option of another verb is taken for one of this: --seed for --seeds.
+        super().__init__(**settings, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         """Answer bad use with one sentence in place of the whole usage."""
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse options that are for a job where there is none."""
+    """Refuse options that would not be read beside others."""
     from bertsmith.errors import ConfigError
 
     if args.output is None:
@@ -125,6 +125,13 @@ def _check(args: argparse.Namespace) -> None:
         if args.output is not None and getattr(args, option) is not None:
             name = option.replace("_", "-")
             raise ConfigError(f"--{name} says where the answers go; leave out --output")
+    if args.glue_submission is not None:
+        others = (("--squad-output", args.squad_output), ("--format conll", args.format == "conll"))
+        for option, given in others:
+            if given:
+                raise ConfigError(
+                    f"--glue-submission writes the answers as GLUE wants them; leave out {option}"
+                )
 
 
 def _check_format(form: str, predictor: Predictor) -> None:
@@ -149,11 +156,12 @@ def _write_file(source: RecordSource, args: argparse.Namespace) -> None:
     import torch
 
     from bertsmith.export.model_fingerprint import model_fingerprint
-    from bertsmith.inference.job import Job
+    from bertsmith.inference.job import Job, refuse_input
     from bertsmith.inference.part_answers import PredictPart, open_predict_part
     from bertsmith.inference.predictor import Predictor
     from bertsmith.training.record_evaluation import batch_tokens_on
 
+    refuse_input(args.output, source.file("test"))
     with workers_for_models(args.engine, args.workers, args.device) as workers:
         precision, reason = precision_of_job(args, workers.device)
         device = "cpu" if workers.is_remote else args.device

@@ -22,10 +22,11 @@ from bertsmith.export.graph_bert import GraphBert
 from bertsmith.export.huggingface import tasks_of, their_config
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_folder import LoadedModel, write_description
-from bertsmith.export.model_source import CONFIG, EXPORT, bert_config, read_config
+from bertsmith.export.model_source import CONFIG, EXPORT, HEADS, bert_config, read_config
 from bertsmith.export.onnx_graph import OnnxGraph, quantize_onnx, write_onnx
 from bertsmith.export.openvino_graph import OpenvinoGraph, require_openvino, write_openvino
 from bertsmith.export.padded_rows import Ids
+from bertsmith.export.replaced_folder import GRAPH_FILES
 from bertsmith.export.sentence_transformers import read_max_length, read_pooling
 from bertsmith.export.weight_files import read_safetensors, write_safetensors
 from bertsmith.tasks.model import BertForTasks
@@ -34,10 +35,6 @@ from bertsmith.version import own_version
 
 FORMATS = ("onnx", "openvino")
 PRECISIONS = ("fp32", "int8")
-_HEADS = "heads.safetensors"
-# As other programs look for them.
-_GRAPHS = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
-_FILES = {"onnx": ("model.onnx",), "openvino": ("openvino_model.xml", "openvino_model.bin")}
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def write_exported(
         require_openvino(int8=calibration is not None)
     traced = folder / ".traced.onnx"
     write_onnx(loaded.model, traced)
-    graph = folder / _GRAPHS[graph_format]
+    graph = folder / GRAPH_FILES[graph_format][0]
     if graph_format == "openvino":
         write_openvino(traced, graph, None if calibration is None else calibration.inputs)
     elif calibration is not None:
@@ -82,14 +79,14 @@ def write_exported(
     else:
         traced.rename(graph)
     traced.unlink(missing_ok=True)
-    write_safetensors(folder / _HEADS, dict(_heads(loaded.model)), metadata={"format": "pt"})
+    write_safetensors(folder / HEADS, dict(_heads(loaded.model)), metadata={"format": "pt"})
     write_description(folder, their_config(loaded.model), loaded.tokenizer, loaded.pooling)
     facts: dict[str, Any] = {
         "format": graph_format,
         "precision": "fp32" if calibration is None else "int8",
         "made_from": made_from,
         "made_by": f"bertsmith {own_version()}",
-        "sha256": {name: _sha256(folder / name) for name in (*_FILES[graph_format], _HEADS)},
+        "sha256": {name: _sha256(folder / name) for name in (*GRAPH_FILES[graph_format], HEADS)},
     }
     if calibration is not None:
         facts["calibration"] = calibration.source
@@ -106,7 +103,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads(file.read_bytes())
         name, hashes = facts["format"], facts["sha256"]
-        wanted = {each: hashes[each] for each in (*_FILES[name], _HEADS)}
+        wanted = {each: hashes[each] for each in (*GRAPH_FILES[name], HEADS)}
         precision = facts["precision"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
@@ -126,13 +123,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def remove_other_graphs(folder: Path) -> None:
-    """Let nothing of an earlier export in the same folder be taken for this one's."""
-    own = _FILES[read_facts(folder)["format"]]
-    for name in {each for files in _FILES.values() for each in files} - set(own):
-        (folder / name).unlink(missing_ok=True)
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -166,7 +156,7 @@ def open_exported(folder: Path, precision: str = "fp32") -> LoadedModel:
     pooling = read_pooling(folder)
     if pooling is not None and (length := read_max_length(folder)) is not None:
         tokenizer = tokenizer.with_max_length(tokenizer.limit(length))
-    weights = read_safetensors(folder / _HEADS)
+    weights = read_safetensors(folder / HEADS)
     with_pooler = any(name.startswith("bert.pooler.") for name in weights)
     tasks = tasks_of(values, str(folder / CONFIG))
     model = BertForTasks(config, tasks, with_pooler=with_pooler, is_drawn=False)
@@ -174,11 +164,11 @@ def open_exported(folder: Path, precision: str = "fp32") -> LoadedModel:
         for name, parameter in _heads(model):
             if name not in weights or weights.shape(name) != tuple(parameter.shape):
                 raise CheckpointError(
-                    f"{folder / _HEADS} has no {name} of the shape {tuple(parameter.shape)}, which "
+                    f"{folder / HEADS} has no {name} of the shape {tuple(parameter.shape)}, which "
                     f"{CONFIG} asks for; export the model again"
                 )
             parameter.copy_(weights[name])
-    path = folder / _GRAPHS[facts["format"]]
+    path = folder / GRAPH_FILES[facts["format"]][0]
     graph: Graph = OnnxGraph(path) if facts["format"] == "onnx" else OpenvinoGraph(path, precision)
     model.bert = GraphBert(config, graph, model.bert.pooler)
     report = LoadReport(used=sorted(weights), new=[], left_over=[])

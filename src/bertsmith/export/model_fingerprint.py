@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertsmith.export.hub import fetch_from_hub, is_hub_name
-from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
+from bertsmith.export.hub import fetch_from_hub
+from bertsmith.export.shipped_models import shipped_folder
+from bertsmith.export.source_kind import SourceKind, source_kind
+from bertsmith.export.tensorflow_files import CONFIG_FILE, VOCABULARY_FILE, checkpoint_prefix
 
 # Those of Hugging Face's layout, of sentence-transformers', of exported models and of TensorFlow's.
 # A run's own files, such as its figures, may be written again and change no answer.
@@ -27,7 +31,8 @@ _NAMES = (
     "*.onnx",
     "*.onnx.data",
     "*.xml",
-    "*.ckpt*",
+    "*.index",
+    "*.data-*-of-*",
     "bert_config.json",
 )
 
@@ -48,18 +53,19 @@ def model_fingerprint(path: str | Path) -> str:
 
 
 def _files(path: str | Path) -> Iterator[tuple[str, Path]]:
-    folder = Path(path)
-    if is_shipped_name(path):
+    folder, kind = Path(path), source_kind(path)
+    patterns: tuple[str, ...] = _NAMES
+    if kind is SourceKind.SHIPPED:
         folder = shipped_folder(path)
-    elif not folder.exists() and is_hub_name(str(path)):
+    elif kind is SourceKind.HUB:
         folder = fetch_from_hub(str(path))
-    if folder.is_file():
+    elif kind is SourceKind.TENSORFLOW and zipfile.is_zipfile(folder):
         yield folder.name, folder
         return
-    patterns: tuple[str, ...] = _NAMES
-    if not folder.is_dir():  # the common beginning of the names of a TensorFlow checkpoint
-        patterns = (f"{folder.name}*", "vocab.txt", "bert_config.json")
-        folder = folder.parent
+    elif kind is SourceKind.TENSORFLOW and not folder.is_dir():
+        prefix = checkpoint_prefix(folder)
+        weights = (f"{glob.escape(prefix.name)}{end}" for end in (".index", ".data-*-of-*"))
+        folder, patterns = prefix.parent, (*weights, VOCABULARY_FILE, CONFIG_FILE)
     found = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
     for file in sorted(found):
         yield file.relative_to(folder).as_posix(), file

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bertsmith.atomic import atomic_folder
 from bertsmith.errors import CheckpointError
 from bertsmith.export.huggingface import canonical_names, stored_names, their_config, to_theirs
 from bertsmith.export.load_report import LoadReport
 from bertsmith.export.model_source import CONFIG, ModelSource, check_shape, open_source
+from bertsmith.export.replaced_folder import replaced_folder
 from bertsmith.export.sentence_transformers import Pooling, write_pooling
 from bertsmith.export.weight_files import (
     Weights,
@@ -80,17 +80,19 @@ def save_model(
     pooling: Pooling | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model folder, whole or not at all; an existing one is replaced file by file.
+    """Write a model folder, whole or not at all.
 
     Args:
-        folder: made where it does not exist.
+        folder: made where it does not exist. In one that does each file is replaced by its
+            successor, and an earlier model's graph and pooling go where this one has none; other
+            files stay.
         model: any model of this package, or what is to be said of it.
         tokenizer: the model's.
         pooling: what sentence-transformers shall do when it opens the folder.
         dtype: of the weights in the file, where it is not to be the model's own; `torch.bfloat16`
             halves the file and keeps two to three digits. Whoever opens it computes in float32.
     """
-    with atomic_folder(Path(folder)) as partial:
+    with replaced_folder(Path(folder)) as partial:
         contents = model if isinstance(model, ModelContents) else model_contents(model)
         write_model_files(partial, contents, tokenizer, pooling, dtype=dtype)
 

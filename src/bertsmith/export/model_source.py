@@ -18,7 +18,7 @@ import torch
 
 from bertsmith.config import BertConfig
 from bertsmith.errors import CheckpointError, ConfigError
-from bertsmith.export.hub import fetch_from_hub, is_hub_name
+from bertsmith.export.hub import fetch_from_hub
 from bertsmith.export.huggingface import (
     OWN_TYPE,
     canonical_names,
@@ -29,9 +29,9 @@ from bertsmith.export.huggingface import (
     without_lost_features,
 )
 from bertsmith.export.sentence_transformers import Pooling, read_max_length, read_pooling
-from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
+from bertsmith.export.shipped_models import shipped_folder
+from bertsmith.export.source_kind import SourceKind, source_kind
 from bertsmith.export.tensorflow_checkpoint import read_tensorflow_checkpoint
-from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.export.weight_files import Weights, read_weights, weights_in_memory
 from bertsmith.model.encoders.registry import check_encoder, encoder_class
 from bertsmith.model.feature_encoder import FeaturesConfig
@@ -40,6 +40,7 @@ from bertsmith.text.tokenizer import Tokenizer
 
 CONFIG = "config.json"
 EXPORT = "export.json"
+HEADS = "heads.safetensors"
 # Its presence is looked at before a layer is made, so that a damaged number costs nothing.
 _OF_EACH_LAYER = "bert.encoder.layers.{n}.attention.qkv.weight"
 _OF_THE_LAST_LSTM = "features.bilstm.lstm.weight_hh_l{n}_reverse"
@@ -148,8 +149,13 @@ class ModelSource:
         name = untied_decoder(self.weights)
         if name is None or self.values.get("tie_word_embeddings", True):
             return
-        embedding = self.weights[self.names["bert.embeddings.word_embeddings.weight"]]
-        if not torch.equal(self.weights[name], embedding):
+        tied = "bert.embeddings.word_embeddings.weight"
+        if tied not in self.names:
+            raise CheckpointError(
+                f"{self.weights.source} lacks {tied} of the encoder; the model is damaged or not a "
+                "BERT"
+            )
+        if not torch.equal(self.weights[name], self.weights[self.names[tied]]):
             raise CheckpointError(
                 f"{self.weights.source}: {name} is not the wordpiece embedding, to which BERT's "
                 "masked-LM head is tied; such a model cannot be opened"
@@ -168,15 +174,15 @@ def open_source(path: str | Path, **overrides: Any) -> ModelSource:
     Raises:
         CheckpointError: there is nothing, or a part is missing, damaged or of another model.
     """
-    folder = Path(path)
-    if not (folder / CONFIG).is_file() and is_tensorflow_checkpoint(folder):
-        source = _open_tensorflow(folder, overrides)
-    elif is_shipped_name(path):
+    kind = source_kind(path)
+    if kind is SourceKind.TENSORFLOW:
+        source = _open_tensorflow(Path(path), overrides)
+    elif kind is SourceKind.SHIPPED:
         source = _open_folder(shipped_folder(path), overrides)
-    elif is_hub_name(str(path)):
+    elif kind is SourceKind.HUB:
         source = _open_folder(fetch_from_hub(str(path)), overrides)
     else:
-        source = _open_folder(folder, overrides)
+        source = _open_folder(Path(path), overrides)
     source.check()
     return source
 
@@ -192,7 +198,7 @@ def refuse_exported(folder: Path) -> None:
     Raises:
         CheckpointError: it was exported.
     """
-    if (folder / "heads.safetensors").is_file() and not is_exported(folder):
+    if (folder / HEADS).is_file() and not is_exported(folder):
         raise CheckpointError(
             f"{folder} holds an exported model without its {EXPORT}; export the model again"
         )

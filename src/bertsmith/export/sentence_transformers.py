@@ -16,6 +16,10 @@ from bertsmith.errors import CheckpointError, ConfigError
 
 MODULES = "modules.json"
 _POOLING_FOLDER = "1_Pooling"
+_LENGTH = "sentence_bert_config.json"
+_SIMILARITY = "config_sentence_transformers.json"
+POOLING_FILES = (MODULES, _POOLING_FOLDER, "2_Normalize", _LENGTH, _SIMILARITY)
+"""What the library or `write_pooling` leaves in a folder beside the model's own files."""
 # The way that names of one class differ over its versions does not matter; its last part is fixed.
 _STEPS = ("Transformer", "Pooling", "Normalize")
 _MODES = {
@@ -69,7 +73,7 @@ def read_pooling(folder: Path) -> Pooling | None:
 
 def read_max_length(folder: Path) -> int | None:
     """Where the folder says that texts are cut, if it does."""
-    file = folder / "sentence_bert_config.json"
+    file = folder / _LENGTH
     values = _read_json(file) if file.is_file() else {}
     length = values.get("max_seq_length") if isinstance(values, dict) else None
     if length is not None and (not isinstance(length, int) or length < 3):
@@ -91,8 +95,8 @@ def write_pooling(folder: Path, pooling: Pooling, *, hidden_size: int, max_lengt
     contents: dict[str, Any] = {
         MODULES: modules,
         f"{_POOLING_FOLDER}/config.json": {"word_embedding_dimension": hidden_size} | modes,
-        "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": False},
-        "config_sentence_transformers.json": {"similarity_fn_name": "cosine"},
+        _LENGTH: {"max_seq_length": max_length, "do_lower_case": False},
+        _SIMILARITY: {"similarity_fn_name": "cosine"},
     }
     for name, value in contents.items():
         (folder / name).parent.mkdir(exist_ok=True)

@@ -58,7 +58,7 @@ def is_tensorflow_checkpoint(path: str | Path) -> bool:
                 return bool(_indexes(map(PurePosixPath, archive.namelist())))
         except CheckpointError:
             return path.suffix == ".zip"
-    return _index_of(_prefix_of(path)).is_file()
+    return _index_of(checkpoint_prefix(path)).is_file()
 
 
 @contextmanager
@@ -96,9 +96,9 @@ def _files(
 ) -> CheckpointFiles:
     if source.is_dir():
         index = _only(_indexes(source.iterdir()), source)
-        prefix = _prefix_of(index)
+        prefix = checkpoint_prefix(index)
     else:
-        prefix = _prefix_of(source)
+        prefix = checkpoint_prefix(source)
         if not _index_of(prefix).is_file():
             if source.is_file():
                 raise CheckpointError(
@@ -127,8 +127,8 @@ def _beside(prefix: Path, name: str, given: str | Path | None) -> Path:
     return file
 
 
-def _prefix_of(path: Path) -> Path:
-    """`bert_model.ckpt` for bert_model.ckpt, bert_model.ckpt.index and the other files."""
+def checkpoint_prefix(path: Path) -> Path:
+    """What the names of a checkpoint's files begin with, from that or from one of them."""
     found = _OF_A_PREFIX.fullmatch(path.name)
     return path.with_name(found[1]) if found else path
 

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertsmith.atomic import atomic_folder
 from bertsmith.batch import Batch
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.data.example_batches import pack_examples
@@ -29,7 +28,6 @@ from bertsmith.export.exported_folder import (
     Calibration,
     open_exported,
     read_facts,
-    remove_other_graphs,
     write_exported,
     write_facts,
 )
@@ -38,6 +36,7 @@ from bertsmith.export.graph_bert import GraphBert
 from bertsmith.export.model_folder import LoadedModel, load_model
 from bertsmith.export.model_source import CONFIG, is_exported
 from bertsmith.export.padded_rows import padded_rows
+from bertsmith.export.replaced_folder import replaced_folder
 from bertsmith.inference.predictor import remembered_layout
 from bertsmith.inference.text_examples import text_examples
 from bertsmith.tasks.model import BertForTasks
@@ -177,7 +176,7 @@ def export_model(
         checked = sample.records(check) if check is not None else kept
     else:
         checked = [] if check is None else sample.records(check)
-    with atomic_folder(output) as partial:
+    with replaced_folder(output) as partial:
         write_exported(
             partial, loaded, graph_format=graph_format, made_from=str(model), calibration=fitting
         )
@@ -190,7 +189,6 @@ def export_model(
                 + ("give a sample that is more like what is checked" if int8 else "report this")
             )
         write_facts(partial, read_facts(partial) | {"check": _facts(found)})
-    remove_other_graphs(output)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from bertsmith.export.model_folder import load_model
 from bertsmith.export.model_source import EXPORT
 from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
 from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
+from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import STATE_FILE, Checkpoints, read_state
-from bertsmith.training.finetune_recipe import FinetuneRecipe
+from bertsmith.training.finetune_recipe import FinetuneRecipe, with_task
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe_file import read_toml
 from bertsmith.training.report.results import read_results
+
+# Of a run's folder.
+_RECIPE, _CHECKPOINTS = "recipe.toml", "checkpoints"
 
 
 def explain(path: str | Path) -> dict[str, Any]:
@@ -47,6 +51,7 @@ def _corpus(path: Path) -> dict[str, Any]:
 
 def _checkpoint(path: Path) -> dict[str, Any]:
     state = read_state(path)
+    file = path.parent.parent / _RECIPE if path.parent.name == _CHECKPOINTS else None
     return {
         "step": state.step,
         "tokens": state.tokens,
@@ -54,14 +59,16 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "best_step": state.best_step,
         "best_figures": state.best_figures,
         "recipe": state.recipe,
+        "verb": _verb(state.recipe),
+        "recipe_file": str(file) if file is not None and file.is_file() else None,
     } | _model(path)
 
 
 def _unfinished_run(path: Path) -> dict[str, Any]:
-    state = Checkpoints(path / "checkpoints", keep=1).latest()
-    if state is None:
-        return {"step": 0, "recipe": read_toml(path / "recipe.toml")}
-    return {"step": state.step, "tokens": state.tokens, "recipe": state.recipe}
+    state, file = Checkpoints(path / _CHECKPOINTS, keep=1).latest(), path / _RECIPE
+    recipe = read_toml(file) if state is None else state.recipe
+    done = {"step": 0} if state is None else {"step": state.step, "tokens": state.tokens}
+    return done | {"recipe": recipe, "verb": _verb(recipe), "recipe_file": str(file)}
 
 
 def _model(path: Path) -> dict[str, Any]:
@@ -71,6 +78,7 @@ def _model(path: Path) -> dict[str, Any]:
     results = read_results(path) if path.is_dir() else None
     return {
         "tasks": [task.name for task in loaded.model.tasks],
+        "answers_records": any(isinstance(task, RecordTask) for task in loaded.model.tasks),
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "config": loaded.model.config.to_dict(),
         "lowercase": loaded.tokenizer.lowercase,
@@ -106,10 +114,14 @@ def _vocabulary(path: Path) -> dict[str, Any]:
 
 def _recipe(path: Path) -> dict[str, Any]:
     """Every setting, those that the file leaves at their defaults too."""
-    is_finetuning = "task" in read_toml(path)
-    recipe = (FinetuneRecipe if is_finetuning else PretrainRecipe).load(path)
-    verb = "finetune" if is_finetuning else "pretrain"
+    verb = _verb(read_toml(path))
+    recipe = (FinetuneRecipe if verb == "finetune" else PretrainRecipe).load(path)
     return {"verb": verb, "settings": recipe.to_dict()}
+
+
+def _verb(recipe: Mapping[str, Any]) -> str:
+    """Which verb a recipe is for; a data set that has a name brings a task with it."""
+    return "finetune" if "task" in with_task(recipe) else "pretrain"
 
 
 def _has(*names: str) -> Callable[[Path], bool]:
@@ -123,9 +135,12 @@ def _is_tokenizer_file(path: Path) -> bool:
         with path.open("rb") as file:  # Google's vocabularies have [UNK] in line 101
             return b"[UNK]" in file.read(2**16).split()
     try:
-        return "model" in json.loads(path.read_bytes())
-    except (ValueError, TypeError):
-        raise CheckpointError(f"{path} is not a tokenizer.json") from None
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is not valid JSON ({error}); copy it again from its source"
+        ) from None
+    return isinstance(values, dict) and "model" in values
 
 
 # The first that fits: a checkpoint is also a model, and a model or a corpus has a vocabulary.
@@ -136,7 +151,7 @@ _KINDS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], dict[str, Any]
     ("model", _has("config.json"), _model),
     ("model", is_tensorflow_checkpoint, _model),
     ("vocabulary", _has("vocab.txt", "tokenizer.json"), _vocabulary),
-    ("unfinished run", _has("recipe.toml"), _unfinished_run),
+    ("unfinished run", _has(_RECIPE), _unfinished_run),
     ("recipe", lambda path: path.is_file() and path.suffix == ".toml", _recipe),
     ("vocabulary", _is_tokenizer_file, _vocabulary),
 )

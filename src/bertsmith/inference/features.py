@@ -29,12 +29,13 @@ from bertsmith.ops.ragged import RaggedLayout
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.record_evaluation import batch_tokens_on
 
+_LAYERS = 4
 # Whoever asks for maps puts another function into the model meanwhile.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 def features(
-    loaded: LoadedModel, texts: Iterable[Any], *, layers: Sequence[int] = (-1, -2, -3, -4)
+    loaded: LoadedModel, texts: Iterable[Any], *, layers: Sequence[int] | None = None
 ) -> Iterator[dict[str, Any]]:
     """What Google's extract_features.py writes for each text: `linex_index` and `features`.
 
@@ -44,16 +45,19 @@ def features(
     Args:
         loaded: a model of any kind.
         texts: texts, pairs of texts, or records with them.
-        layers: -1 is the last, 0 the first; the embeddings are none.
+        layers: -1 is the last, 0 the first; the embeddings are none. None: the last four, as
+            Google's script takes them, or as many as there are.
 
     Raises:
         ConfigError: there is no such layer, or none is asked for.
         DataError: one of the texts is none.
     """
     model, tokenizer = loaded.model.eval(), loaded.tokenizer
-    if not layers:
+    num_layers = model.config.num_hidden_layers
+    asked = range(-1, -1 - min(_LAYERS, num_layers), -1) if layers is None else layers
+    if not asked:
         raise ConfigError("layers is empty; name at least one, -1 for the last")
-    places = [layer_index(layer, model.config.num_hidden_layers) + 1 for layer in layers]
+    places = [layer_index(layer, num_layers) + 1 for layer in asked]
     max_length = tokenizer.limit(model.config.max_position_embeddings)
     device = next(model.parameters()).device
 
@@ -65,7 +69,7 @@ def features(
         states = [output.all_hidden_states[place].cpu() for place in places]
         bounds = itertools.pairwise(batch.cu_seqlens.tolist())
         return [
-            {"features": _of_tokens(example.target, [state[a:b] for state in states], layers)}
+            {"features": _of_tokens(example.target, [state[a:b] for state in states], asked)}
             for example, (a, b) in zip(examples, bounds, strict=True)
         ]
 

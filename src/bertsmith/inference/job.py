@@ -69,8 +69,34 @@ def regular_file(path: Path) -> Path:
     return path
 
 
+def refuse_input(output: str | Path, file: Path | None) -> None:
+    """See that a job replaces nothing that it reads: neither by its file nor by those beside it.
+
+    Args:
+        output: the file that it is to write.
+        file: what it is to read; None where that is no file.
+
+    Raises:
+        ConfigError: it would, or the output is a folder or a device.
+    """
+    output = regular_file(Path(output))
+    own = (output, _unfinished_file(output), _progress_file(output), _lock_file(output))
+    if file is not None and any(each.exists() and each.samefile(file) for each in own):
+        raise ConfigError(
+            f"{file} is the input, which the output would replace; name another file than {output}"
+        )
+
+
+def _unfinished_file(output: Path) -> Path:
+    return output.with_name(f"{output.name}.unfinished")
+
+
 def _progress_file(output: Path) -> Path:
     return output.with_name(f"{output.name}.progress")
+
+
+def _lock_file(output: Path) -> Path:
+    return output.with_name(f".{output.name}.lock")
 
 
 class Job:
@@ -100,11 +126,11 @@ class Job:
         restart: bool = False,
     ):
         self.output = regular_file(Path(output))
-        self.unfinished = self.output.with_name(f"{self.output.name}.unfinished")
+        self.unfinished = _unfinished_file(self.output)
         self._progress_file = _progress_file(self.output)
         self._header = header
         self.can_continue = can_continue
-        self._lock = FileLock(self.output.with_name(f".{self.output.name}.lock"))
+        self._lock = FileLock(_lock_file(self.output))
         self._restart = restart
         self.progress = JobProgress(key)
         """What is done."""

@@ -40,12 +40,19 @@ class JobProgress:
         """
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            if not isinstance(found.key, dict) or not found.records < 2**63:
+            counts = (found.records, found.bytes_read, found.bytes_written, found.num_truncated)
+            if not (
+                isinstance(found.key, dict)
+                and isinstance(found.fingerprint, str)
+                and isinstance(found.is_complete, bool)
+                # Not `isinstance`, since true and false are integers to it.
+                and all(type(count) is int and 0 <= count < 2**63 for count in counts)
+            ):
                 raise ValueError("its values are not those of a job")
             return found
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{path} is damaged ({error}); add --restart to begin the job anew"
             ) from None

@@ -29,6 +29,7 @@ from bertsmith.text.tokenizer_files import (
     TokenizerFiles,
     build_engine,
     read_tokenizer_files,
+    with_normalization,
     with_vocabulary,
     write_tokenizer_files,
 )
@@ -103,6 +104,15 @@ class Tokenizer:
     def with_vocabulary(self, vocabulary: Vocabulary) -> Self:
         """The same rules over other wordpieces; `max_length` stays too."""
         return type(self)(with_vocabulary(self._files, vocabulary))
+
+    def with_normalization(self, normalization: Normalization) -> Self:
+        """The same vocabulary, settings and added tokens under Google's or Hugging Face's rules.
+
+        Raises:
+            CheckpointError: the settings are none of Google's and its rules are asked for.
+            ConfigError: `normalization` is neither.
+        """
+        return type(self)(with_normalization(self._files, normalization))
 
     def limit(self, positions: int) -> int:
         """Where texts are cut for a model with this many positions."""

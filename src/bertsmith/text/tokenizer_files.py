@@ -120,7 +120,7 @@ def read_tokenizer_files(
     stored, unicode_version = _our_settings(config, config_file)
     normalization = stored if normalization is None else normalization
     if normalization == "google":
-        _check_googles(engine, file)
+        _check_googles(engine, str(file), "open it with normalization='huggingface'")
     max_length = _max_length(config, config_file)
     return TokenizerFiles(engine, vocabulary, max_length, normalization, unicode_version)
 
@@ -148,6 +148,19 @@ def with_vocabulary(files: TokenizerFiles, vocabulary: Vocabulary) -> TokenizerF
         token for token in values["added_tokens"] if token["content"] in vocabulary
     ]
     return replace(files, engine=Engine.from_str(json.dumps(values)), vocabulary=vocabulary)
+
+
+def with_normalization(files: TokenizerFiles, normalization: Normalization) -> TokenizerFiles:
+    """The same settings, added tokens and wordpieces under other rules.
+
+    Raises:
+        CheckpointError: the settings are none of Google's and its rules are asked for.
+        ConfigError: `normalization` is unknown.
+    """
+    changed = replace(files, normalization=normalization)
+    if normalization == "google":
+        _check_googles(changed.engine, "the tokenizer", "leave its rules at 'huggingface'")
+    return changed
 
 
 def write_tokenizer_files(folder: Path, files: TokenizerFiles) -> None:
@@ -245,7 +258,7 @@ def _our_settings(values: Mapping[str, Any], file: Path) -> tuple[Normalization,
     return normalization, version
 
 
-def _check_googles(engine: Engine, file: Path) -> None:
+def _check_googles(engine: Engine, subject: str, advice: str) -> None:
     """Refuse settings of normalisation that Google's script does not have."""
     normalizer = engine.normalizer
     settings = {
@@ -255,9 +268,8 @@ def _check_googles(engine: Engine, file: Path) -> None:
     for key, is_googles in settings.items():
         if not is_googles:
             raise CheckpointError(
-                f"{file} is stored with a {key} that Google's rules do not have: they strip "
-                "accents where they lower-case, and set Chinese characters apart; open it with "
-                "normalization='huggingface'"
+                f"{subject} is stored with a {key} that Google's rules do not have: they strip "
+                f"accents where they lower-case, and set Chinese characters apart; {advice}"
             )
 
 

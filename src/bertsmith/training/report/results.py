@@ -20,7 +20,7 @@ import torch
 
 from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import CheckpointError
-from bertsmith.export.hub import is_hub_name
+from bertsmith.export.source_kind import SourceKind, source_kind
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
@@ -121,6 +121,7 @@ def training_results(
     """What is to be known about a run besides its figures."""
     state = outcome.state
     start = str(recipe.model.init)
+    is_start_of_hub = source_kind(start) is SourceKind.HUB
     settings = {
         section: _settings_of(getattr(recipe, section))
         for section in ("model", "train", "optimizer", "schedule")
@@ -132,8 +133,8 @@ def training_results(
         "examples": num_examples,
         "label_counts": dict(label_counts),
         # A name of the hub is for everyone, a path of this machine for nobody.
-        "start": start if is_hub_name(start) else Path(start).name,
-        "is_start_of_hub": is_hub_name(start),
+        "start": start if is_start_of_hub else Path(start).name,
+        "is_start_of_hub": is_start_of_hub,
         "steps": state.step,
         "kept_step": state.step if state.best_step is None else state.best_step,
         "tokens": state.tokens,
