@@ -25,7 +25,12 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
 from bertsmith.training.distributed import Group, is_distributed, joined, local_device
 from bertsmith.training.ended_run import FILE as RUN_FILE
-from bertsmith.training.ended_run import has_length_of, read_ended_run, write_ended_run
+from bertsmith.training.ended_run import (
+    has_length_of,
+    holds_model,
+    read_ended_run,
+    write_ended_run,
+)
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import Log, RunLog
@@ -299,8 +304,14 @@ def _leave(
     finish(model)
     if not (recipe.train.output / RECIPE).exists():  # removed by a user during the run
         write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
-    write_ended_run(recipe.train.output, outcome)
+    # Without it a first model would be taken for another run's, and there may be no checkpoint.
+    # Beside the model of a run that was shorter it would be taken for that model's.
+    is_longer = holds_model(recipe.train.output)
+    if not is_longer:
+        write_ended_run(recipe.train.output, outcome)
     save_model(recipe.train.output, model, tokenizer)
+    if is_longer:
+        write_ended_run(recipe.train.output, outcome)
     if recipe.train.keep_checkpoints == 0:
         start.checkpoints.remove()
 
