@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from tests.training.mood_runs import mood_recipe, write_start
 
-from bertsmith.errors import DataError
+from bertsmith.errors import ConfigError, DataError
 from bertsmith.training import run as module
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.ended_run import FILE, has_length_of, read_ended_run, write_ended_run
@@ -103,3 +103,20 @@ def test_a_longer_run_whose_model_cannot_be_written_is_not_over(
     ended = read_ended_run(folder)
     assert ended is not None
     assert ended.state.step == 12
+
+
+@pytest.mark.parametrize("shorter", [{"steps": 3}, {"steps": None, "epochs": 0.5}])
+def test_a_run_that_is_to_end_earlier_than_it_did_is_refused_and_stays_as_it_was(
+    tmp_path: Path, shorter: dict[str, object]
+) -> None:
+    start, folder = write_start(tmp_path), tmp_path / "run"
+    finetune(mood_recipe(start, folder, train={"steps": 6, "report": False}))
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before = contents()
+    assert folder / FILE in before
+    with pytest.raises(ConfigError, match="has done 6 steps already and is to end after"):
+        finetune(mood_recipe(start, folder, train=shorter), resume=True)
+    assert contents() == before

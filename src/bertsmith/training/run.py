@@ -129,7 +129,6 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Itera
         if group.is_first:
             lock = lock_folder(recipe.train.output)
             stack.push(_release(lock))
-            write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
         yield Start(checkpoints, device, state, lock, group, ended)
 
 
@@ -234,7 +233,7 @@ def train(
         is_sharded: whether the model is dealt out over the processes.
 
     Raises:
-        ConfigError: the run to go on with is longer already.
+        ConfigError: the run to go on with is longer already; its folder is then as it was.
     """
     settings = recipe.train
     if start.ended is not None:
@@ -242,8 +241,6 @@ def train(
         whole = model if is_sharded else model.to(start.device)
         _leave(start, recipe, whole, tokenizer, start.ended, finish)
         return start.ended
-    if start.group.is_first:
-        (settings.output / RUN_FILE).unlink(missing_ok=True)
     done = start.state or TrainingState()
     if steps is not None and done.step > steps:
         raise ConfigError(
@@ -252,6 +249,8 @@ def train(
             "choose another folder"
         )
     if start.group.is_first:
+        write_atomically(settings.output / RECIPE, [recipe.to_toml().encode()])
+        (settings.output / RUN_FILE).unlink(missing_ok=True)
         start.checkpoints.remove_after(done.step)
     part = progress(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
