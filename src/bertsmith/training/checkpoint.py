@@ -4,13 +4,14 @@ A checkpoint is a model folder that `transformers` opens, plus three files: the 
 (optimizer.safetensors), the random generators' (generators.safetensors) and where the run is
 (training.json). Nothing is pickled. The folder gets its name by one rename after its bytes have
 reached the disk, and training.json, which is written last, lists the other files' sizes. The best
-model so far is a plain model folder beside the checkpoints, unless one of them has it.
+model of each one's time is a plain model folder beside them, unless one of them has it.
 
 What is written is a `Snapshot`, so that a thread can write it while training goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -152,7 +153,7 @@ class Checkpoints:
             steps = self.steps()
             hint = f", with --resume to go on after step {steps[-1]}" if steps else ""
             raise DataError(f"{error}{hint}") from None
-        self._prune(snapshot.state)
+        self._prune()
         return path
 
     def _write(self, path: Path, snapshot: Snapshot) -> None:
@@ -232,11 +233,17 @@ class Checkpoints:
                 if is_later or _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
 
-    def _prune(self, state: TrainingState) -> None:
-        """Remove what neither a run that goes on nor the choice of the best model needs."""
-        kept = {self.path(step) for step in self.steps()[-self.keep :]}
-        if state.best_step is not None:
-            kept.add(self.path_of_best(state.best_step))
+    def _prune(self) -> None:
+        """Remove what neither a run that goes on nor the choice of the best model needs.
+
+        A run may be made to go on from any checkpoint that is kept, each with a best of its own.
+        """
+        kept = set()
+        for path in map(self.path, self.steps()[-self.keep :]):
+            kept.add(path)
+            with contextlib.suppress(CheckpointError):  # a damaged one is not gone on from
+                best_step = read_state(path).best_step
+                kept |= set() if best_step is None else {self.path_of_best(best_step)}
         for path in self.folder.iterdir():
             if _FOLDER.fullmatch(path.name) and path not in kept:
                 shutil.rmtree(path)
