@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -277,6 +278,15 @@ def test_the_best_model_is_kept_in_memory_and_written_with_the_next_checkpoint(m
     # What a run that begins anew finds of another's would be taken for its own.
     trainer.checkpoints.remove_after(1)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "loss"])
+def test_what_is_no_number_is_worse_than_any(make: Make, figure: str) -> None:
+    measured = iter([{"accuracy": x, "loss": x} for x in (math.nan, 0.4, math.nan)])
+    held_out = HeldOut(lambda *_: next(measured), figure, higher_is_better=figure == "accuracy")
+    state = make(steps=3, held_out=held_out, eval_every_steps=1).state
+    assert (state.best_step, state.evaluations_since_best) == (2, 1)
+    assert state.best_figures[figure] == 0.4
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
