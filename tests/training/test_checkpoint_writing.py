@@ -264,3 +264,20 @@ def test_a_run_that_is_killed_while_it_writes_goes_on_from_the_checkpoint_before
     for name in ("model.safetensors", "optimizer.safetensors", "generators.safetensors"):
         one, other = ((tmp_path / each / last / name).read_bytes() for each in "ab")
         assert one == other, name
+
+
+def test_the_generator_is_that_of_the_gpu_which_the_model_is_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generators = {"cuda:0": torch.zeros(1), "cuda:1": torch.ones(1)}
+    monkeypatch.setattr(
+        torch.cuda, "get_rng_state", lambda device="cuda:0": generators[str(device)]
+    )
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: generators.update({str(device): state})
+    )
+    saved = checkpoint._generator_state(torch.device("cuda:1"))
+    assert saved["cuda"] == 1
+    checkpoint._set_generator_state(saved | {"cuda": torch.tensor([2.0])}, torch.device("cuda:1"))
+    assert generators == {"cuda:0": 0, "cuda:1": 2}
+    assert "cuda" not in checkpoint._generator_state(torch.device("cpu"))

@@ -112,7 +112,7 @@ def take_snapshot(
         model=copied_contents(model, sharding),
         tokenizer=tokenizer,
         optimizer=sharding.copies(optimizer_state(optimizers, parameter_names(model))),
-        generators=_generator_state(),
+        generators=_generator_state(_device_of(model)),
         best=best,
     )
 
@@ -216,7 +216,7 @@ class Checkpoints:
         tensors = _read(path / "optimizer.safetensors")
         names = parameter_names(model)
         load_optimizer_state(optimizers, names, tensors, part_like=sharding.part_like)
-        _set_generator_state(_read(path / "generators.safetensors"))
+        _set_generator_state(_read(path / "generators.safetensors"), _device_of(model))
 
     def remove(self) -> None:
         """Remove all of them."""
@@ -275,17 +275,22 @@ def parameter_names(model: torch.nn.Module) -> dict[Tensor, str]:
     return {parameter: name for name, parameter in model.named_parameters()}
 
 
-def _generator_state() -> dict[str, Tensor]:
+def _device_of(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _generator_state(device: torch.device) -> dict[str, Tensor]:
+    """Of the CPU and, where the model is on a GPU, of that GPU, which need not be the first."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def _set_generator_state(state: dict[str, Tensor]) -> None:
+def _set_generator_state(state: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
