@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -211,7 +212,7 @@ def test_the_best_model_is_read_when_it_has_been_written(
     restore = Trainer.restore_best
 
     def forget(self: Trainer) -> BertForTasks:
-        self.state = self.state.replace(best_step=5)
+        self.state = dataclasses.replace(self.state, best_step=5)
         self._best = None  # as after an interruption
         return restore(self)
 

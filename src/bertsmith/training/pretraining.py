@@ -173,7 +173,7 @@ def _reads_packed(recipe: PretrainRecipe, start: Start, model: BertForTasks) -> 
     size = config.hidden_size // config.num_attention_heads
     is_packed = attention is varlen or (attention in (auto, triton) and size in HEAD_SIZES)
     is_half = choose_precision(settings.precision, start.device) != "fp32"
-    return bool(settings.compile) and start.device.type == "cuda" and is_half and is_packed
+    return settings.compile and start.device.type == "cuda" and is_half and is_packed
 
 
 def _stages(
