@@ -261,6 +261,7 @@ def _build_model(
             f"{corpus.path} was prepared with another vocabulary than the one in {settings.init}; "
             f"prepare the text again with --vocab {settings.init}"
         )
+    recipe.check_positions(loaded.model.config)
     # Pre-training reads whole positions, however short a task on the way has cut its texts.
     return loaded.model, loaded.tokenizer.with_max_length(None)
 
