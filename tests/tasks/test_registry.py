@@ -35,6 +35,7 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "follows.py").write_text(OWN)
     (package / "plain.py").write_text("x = 1\n")
     (package / "broken.py").write_text("import a_package_that_is_not_installed\n")
+    (package / "mistyped.py").write_text("import math\n\nTASK = math.no_such_function\n")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
@@ -83,3 +84,8 @@ def test_a_module_of_the_users_own_is_a_task(own_modules: Path) -> None:
 def test_an_import_that_fails_inside_it_is_shown_as_it_is(own_modules: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_installed"):
         build_task("own_tasks.broken")
+
+
+def test_a_mistake_inside_it_is_shown_as_it_is(own_modules: Path) -> None:
+    with pytest.raises(AttributeError, match="no_such_function"):
+        build_task("own_tasks.mistyped")

@@ -26,15 +26,19 @@ def task_class(name: str) -> type[Task]:
         ConfigError: when there is no such task.
     """
     module_name = name if "." in name else f"bertsmith.tasks.{name}"
+    found: type[Task] | None = None
     try:
-        found: type[Task] = _import(module_name).TASK
-    except (ModuleNotFoundError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name not in _parents(module_name):
+        module = _import(module_name)
+    except ModuleNotFoundError as error:
+        if error.name not in _parents(module_name):
             raise  # the task's own module is there and wants one that is not
+    else:
+        found = getattr(module, "TASK", None)
+    if found is None:
         known = task_names()
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"the tasks are {', '.join(known)}"
-        raise ConfigError(f"{name!r} is not a task; {hint}") from None
+        raise ConfigError(f"{name!r} is not a task; {hint}")
     return found
 
 
