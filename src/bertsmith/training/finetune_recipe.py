@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from bertsmith.annotations import Bounds
 from bertsmith.data.layout import SETTINGS, Layout
 from bertsmith.data.named_sets import named_set
 from bertsmith.data.record_source import RecordSource
@@ -18,7 +19,6 @@ from bertsmith.training.optimizer import OptimizerSettings
 from bertsmith.training.recipe import ModelSettings, Recipe, TrainSettings
 from bertsmith.training.schedule import ScheduleSettings
 from bertsmith.training.settings import (
-    Bounds,
     Count,
     Index,
     PositiveFloat,
