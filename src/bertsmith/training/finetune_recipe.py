@@ -275,6 +275,18 @@ def _with_defaults(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**values, **own}
 
 
+def task_name(values: Mapping[str, Any]) -> str:
+    """What a recipe's nested values call their task, or the task of their data set.
+
+    Raises:
+        ConfigError: `task` is no section.
+    """
+    section = with_task(values).get("task", {})
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"task ({section!r}) must be a section of settings")
+    return str(section.get("name"))
+
+
 def with_task(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The recipe with its data set's task and the settings of it that the recipe does not say."""
     data, task = values.get("data"), values.get("task", {})
