@@ -44,7 +44,7 @@ ORDER = (
         "text",
     ),
 )
-FOUNDATIONS = {"batch", "config", "errors", "atomic", "version"}
+FOUNDATIONS = {"annotations", "batch", "config", "errors", "atomic", "version"}
 # Only these packages of ours may import these of others.
 CONFINED = {
     "torch.distributed": {"training"},

@@ -67,17 +67,6 @@ def test_resuming_from_any_position_gives_the_batches_after_it(count: int) -> No
     assert rest == [targets(loaded) for loaded in uninterrupted[count:]]
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 5])
-def test_ranks_share_the_batches_of_one_process(world_size: int) -> None:
-    alone = take(make(), 20)
-    for rank in range(world_size):
-        ranked = make(rank=rank, world_size=world_size)
-        mine = list(itertools.islice(ranked.batches(), 4))
-        expected = [alone[world_size * step + rank] for step in range(20 // world_size)][:4]
-        assert [targets(loaded) for loaded in mine] == expected
-        assert take(ranked, 2, mine[1].position) == expected[2:4]
-
-
 def test_what_cannot_be_dealt_is_refused() -> None:
     with pytest.raises(DataError, match="there are no examples"):
         make(0)

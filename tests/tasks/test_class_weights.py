@@ -93,3 +93,26 @@ def test_weights_by_label_wait_for_the_labels() -> None:
     task = SequenceClassification(labels=["x", "y"], class_weights={"y": 2.0})
     with pytest.raises(ConfigError, match="needs the training records' labels; call learn_labels"):
         task.loss(torch.zeros(1, 2), {"labels": torch.tensor([0])})
+
+
+def test_weights_that_an_evaluation_asked_for_first_are_fit_for_training() -> None:
+    task = SequenceClassification(labels=["x", "y"], class_weights=[1.0, 3.0])
+    targets = {"labels": torch.tensor([0, 1])}
+    with torch.inference_mode():
+        expected = float(task.loss(torch.zeros(2, 2), targets))
+    logits = torch.zeros(2, 2, requires_grad=True)
+    loss = task.loss(logits, targets)
+    loss.backward()
+    assert float(loss.detach()) == expected
+    assert logits.grad is not None
+    assert logits.grad.any()
+
+
+def test_weights_stay_where_they_are_when_another_device_asks() -> None:
+    task = SequenceClassification(labels=["x", "y"], class_weights=[1.0, 3.0])
+    first = task._weights_on(torch.device("cpu"))
+    other = task._weights_on(torch.device("meta"))
+    assert first is not None
+    assert other is not None
+    assert (first.device.type, other.device.type) == ("cpu", "meta")
+    assert task._weights_on(torch.device("cpu")) is first

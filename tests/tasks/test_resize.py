@@ -55,6 +55,13 @@ def test_ids_beyond_the_vocabulary_are_refused() -> None:
             with_wordpieces(build(), 21, ids)
 
 
+def test_an_encoder_without_attention_is_refused() -> None:
+    model = BertForTasks(CONFIG.replace(encoder="two_lstms"), [])
+    for resize in (lambda: with_wordpieces(model, 23, {}), lambda: with_positions(model, 40)):
+        with pytest.raises(ConfigError, match=r"encoder \('two_lstms'\) has no attention"):
+            resize()
+
+
 def test_new_positions_repeat_the_old() -> None:
     model = build()
     again = with_positions(model, 40)

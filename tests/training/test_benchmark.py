@@ -298,6 +298,8 @@ def test_settings_of_the_command_count_before_those_of_the_file(
             "data = { train = 'train.tsv', eval = 'dev.tsv' }\ngrid.train.epoch = [3]\n",
             r"tasks.a: train.epoch is not a setting; did you mean train.epochs\?",
         ),
+        ("[tasks.a]\ngrid = 3\n", r"tasks.a: grid \(3\) must be a section of settings"),
+        ("[tasks.a]\ntask = 'x'\n", r"tasks.a: task \('x'\) must be a section of settings"),
     ],
 )
 def test_a_benchmark_that_cannot_be_is_refused_at_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -97,9 +98,9 @@ def test_of_two_quick_checkpoints_one_is_written_after_the_other_and_the_run_wai
     seen: list[tuple[str, int]] = []
     prune = Checkpoints._prune
 
-    def end(self: Checkpoints, state: Any) -> None:
-        prune(self, state)
-        seen.append(("ends", state.step))
+    def end(self: Checkpoints) -> None:
+        prune(self)
+        seen.append(("ends", self.steps()[-1]))
 
     monkeypatch.setattr(Checkpoints, "_prune", end)
     before_each_write(lambda step: (seen.append(("begins", step)), time.sleep(0.05)))
@@ -211,7 +212,7 @@ def test_the_best_model_is_read_when_it_has_been_written(
     restore = Trainer.restore_best
 
     def forget(self: Trainer) -> BertForTasks:
-        self.state = self.state.replace(best_step=5)
+        self.state = dataclasses.replace(self.state, best_step=5)
         self._best = None  # as after an interruption
         return restore(self)
 
@@ -264,3 +265,20 @@ def test_a_run_that_is_killed_while_it_writes_goes_on_from_the_checkpoint_before
     for name in ("model.safetensors", "optimizer.safetensors", "generators.safetensors"):
         one, other = ((tmp_path / each / last / name).read_bytes() for each in "ab")
         assert one == other, name
+
+
+def test_the_generator_is_that_of_the_gpu_which_the_model_is_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generators = {"cuda:0": torch.zeros(1), "cuda:1": torch.ones(1)}
+    monkeypatch.setattr(
+        torch.cuda, "get_rng_state", lambda device="cuda:0": generators[str(device)]
+    )
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: generators.update({str(device): state})
+    )
+    saved = checkpoint._generator_state(torch.device("cuda:1"))
+    assert saved["cuda"] == 1
+    checkpoint._set_generator_state(saved | {"cuda": torch.tensor([2.0])}, torch.device("cuda:1"))
+    assert generators == {"cuda:0": 0, "cuda:1": 2}
+    assert "cuda" not in checkpoint._generator_state(torch.device("cpu"))

@@ -20,7 +20,7 @@ from bertsmith.tasks.question_answering import QuestionAnswering
 from bertsmith.tasks.sequence_classification import SequenceClassification
 from bertsmith.tasks.task import Task
 from bertsmith.tasks.token_classification import TokenClassification
-from bertsmith.training.cuda_graphs import GraphedPasses, filled_to_shape
+from bertsmith.training.cuda_graphs import GraphedPasses, _padded_targets, filled_to_shape
 from bertsmith.training.metrics_file import read_metrics
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.pretraining import pretrain
@@ -64,6 +64,17 @@ def test_shapes_are_few_and_what_is_in_them_stays(seed: int) -> None:
 def test_the_longest_sequence_is_no_longer_than_the_model_reads() -> None:
     batch = Batch.from_sequences([[5] * 100])
     assert filled_to_shape(batch, pad_id=0, max_positions=100).max_seqlen == 100
+
+
+def test_labels_that_are_as_many_as_the_longest_sequence_has_tokens_stay_so_many() -> None:
+    batch = Batch.from_sequences([[5] * 28, [6] * 20])
+    filled = filled_to_shape(batch, pad_id=0, max_positions=128)
+    targets = {"labels": torch.ones(2, 28), "token_indices": torch.zeros(2, 28, dtype=torch.long)}
+    padded = _padded_targets(targets, batch, filled)
+    assert padded["labels"].shape == (filled.num_sequences, 28)
+    assert torch.equal(padded["labels"][:2], targets["labels"])
+    assert padded["labels"][2:].isnan().all()
+    assert padded["token_indices"].shape == (filled.num_sequences, filled.max_seqlen)
 
 
 @pytest.mark.parametrize("attention_dropout", [0.0, 0.1])

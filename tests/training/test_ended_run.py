@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from tests.training.mood_runs import mood_recipe, write_start
 
+from bertsmith.errors import ConfigError, DataError
+from bertsmith.training import run as module
 from bertsmith.training.checkpoint import TrainingState
 from bertsmith.training.ended_run import FILE, has_length_of, read_ended_run, write_ended_run
 from bertsmith.training.finetuning import finetune
@@ -71,3 +74,49 @@ def test_a_run_that_was_killed_while_its_model_was_written_ends_again(tmp_path: 
     assert finetune(recipe, resume=True).outcome == again
     assert (tmp_path / "run" / "vocab.txt").exists()
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_longer_run_whose_model_cannot_be_written_is_not_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, folder = write_start(tmp_path), tmp_path / "run"
+    short, long = (
+        mood_recipe(start, folder, data={"eval": None}, train={"steps": steps, "report": False})
+        for steps in (6, 12)
+    )
+    finetune(short)
+    weights = (folder / "model.safetensors").read_bytes()
+
+    def fail(*_: object) -> None:
+        raise DataError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_model", fail)
+        with pytest.raises(DataError, match="the disk is full"):
+            finetune(long, resume=True)
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert read_ended_run(folder) is None
+    assert finetune(long, resume=True).outcome.state.step == 12
+    saved = load_file(folder / "model.safetensors")
+    last = load_file(folder / "checkpoints" / "step-00000012" / "model.safetensors")
+    assert all(saved[name].equal(last[name]) for name in saved)
+    ended = read_ended_run(folder)
+    assert ended is not None
+    assert ended.state.step == 12
+
+
+@pytest.mark.parametrize("shorter", [{"steps": 3}, {"steps": None, "epochs": 0.5}])
+def test_a_run_that_is_to_end_earlier_than_it_did_is_refused_and_stays_as_it_was(
+    tmp_path: Path, shorter: dict[str, object]
+) -> None:
+    start, folder = write_start(tmp_path), tmp_path / "run"
+    finetune(mood_recipe(start, folder, train={"steps": 6, "report": False}))
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before = contents()
+    assert folder / FILE in before
+    with pytest.raises(ConfigError, match="has done 6 steps already and is to end after"):
+        finetune(mood_recipe(start, folder, train=shorter), resume=True)
+    assert contents() == before

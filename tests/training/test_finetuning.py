@@ -233,6 +233,18 @@ def test_early_stopping_ends_a_run_that_gets_no_better(start: Path, tmp_path: Pa
     outcome = finetune(recipe(start, tmp_path / "run", train=settings, optimizer=still)).outcome
     assert outcome.stopped_early
     assert (outcome.state.step, outcome.state.best_step) == (15, 5)
+    # As if it had been killed before its model was left: it is over all the same.
+    for name in ("run.json", "config.json", "model.safetensors"):
+        (tmp_path / "run" / name).unlink()
+    again = finetune(
+        recipe(start, tmp_path / "run", train=settings, optimizer=still), resume=True
+    ).outcome
+    assert again.stopped_early
+    assert (again.state.step, again.state.best_step) == (15, 5)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    patient = {**settings, "early_stopping_patience": 3}
+    longer = recipe(start, tmp_path / "run", train=patient, optimizer=still)
+    assert finetune(longer, resume=True).outcome.state.step == 20
 
 
 def test_without_held_out_data_the_last_model_is_left(start: Path, tmp_path: Path) -> None:

@@ -166,6 +166,23 @@ def test_muon_takes_the_encoders_matrices_and_knows_the_fused_ones(model: Bert) 
     assert {group["lr"] for group in adam.param_groups} == {0.1}
 
 
+def test_lamb_takes_each_of_a_stack_of_matrices_for_itself(model: Bert) -> None:
+    bilstm = nn.LSTM(4, 4, bidirectional=True, proj_size=2)
+    params = dict(model.named_parameters()) | {
+        f"features.bilstm.{name}": param for name, param in bilstm.named_parameters()
+    }
+    (lamb,) = build_optimizers(params.items(), OptimizerSettings(name="lamb"))
+    parts = {param: group["parts"] for group in lamb.param_groups for param in group["params"]}
+    assert {params[name] for name in params if parts[params[name]] == 3} == {
+        params[f"encoder.layers.{i}.attention.qkv.weight"] for i in range(2)
+    }
+    assert {name for name in params if parts[params[name]] == 4} == {
+        f"features.bilstm.weight_{kind}_l0{direction}"
+        for kind in ("ih", "hh")
+        for direction in ("", "_reverse")
+    }
+
+
 def test_muon_has_adams_rate_where_none_of_its_own_is_set(model: Bert) -> None:
     muon, _ = build_optimizers(model.named_parameters(), OptimizerSettings(name="muon"))
     assert muon.param_groups[0]["lr"] == 1e-4

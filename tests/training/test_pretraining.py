@@ -327,6 +327,23 @@ def test_a_model_is_not_continued_with_another_vocabulary(tmp_path: Path, corpus
         run(recipe, *changes)
 
 
+def test_sequences_longer_than_the_model_to_start_from_are_refused_by_their_setting(
+    tmp_path: Path, corpus: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "a.toml", corpus, tmp_path / "a", steps=1)
+    run(recipe)
+    body = recipe.read_text()[recipe.read_text().index("[data]") :]
+    recipe.write_text(f'[model]\ninit = "{tmp_path / "a"}"\n{body}')
+    output = f"train.output={tmp_path / 'b'}"
+    with pytest.raises(
+        ConfigError,
+        match=r"data\.max_seqlen \(33\) must be at most the positions of .*a \(32\); lower it, or",
+    ):
+        run(recipe, output, "data.max_seqlen=33")
+    assert not (tmp_path / "b").exists()
+    assert run(recipe, output).outcome.state.step == 1
+
+
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, corpus: Path) -> None:
     recipe = PretrainRecipe.load(
         write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=1)

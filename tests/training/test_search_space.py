@@ -90,6 +90,27 @@ def test_a_setting_that_is_a_list_is_varied_by_a_list_of_lists() -> None:
     assert space == {"task.labels": [["a", "b"], ["b", "a"]]}
 
 
+@pytest.mark.parametrize(
+    ("name", "one", "several"),
+    [
+        ("task.class_weights", "[1.0, 5.0]", "[[1.0, 5.0], [1.0, 2.0]]"),
+        ("task.class_weights", "[1, 5]", '["balanced", [1, 5]]'),
+        ("task.class_weights", "{a = 1.0}", "[{a = 1.0}, {a = 2.0}]"),
+        ("task.thresholds", "[0.5, 0.2]", "[[0.5, 0.2], [0.1, 0.2]]"),
+        ("features.layers", "[-1]", "[[-1], [-2, -1]]"),
+        ("features.layers", '["embeddings", 1]', '[["embeddings"], [1]]'),
+        ("features.lstm_layers", "2", "[1, 2]"),
+        ("task.no_such_setting", "1", "[1, 2]"),
+        ("no_such_section.layers", "1", "[1, 2]"),
+    ],
+)
+def test_one_value_that_is_a_list_is_told_from_several(name: str, one: str, several: str) -> None:
+    assert split_overrides([f"{name}={one}"], TASK) == ([f"{name}={one}"], {})
+    fixed, space = split_overrides([f"{name}={several}"], TASK)
+    assert (fixed, list(space)) == ([], [name])
+    assert len(space[name]) == 2  # type: ignore[arg-type]
+
+
 def test_a_space_goes_through_a_file() -> None:
     _, space = split_overrides(
         ["optimizer.learning_rate=1e-5..1e-4", 'optimizer.name=["adamw", "muon"]'], TASK

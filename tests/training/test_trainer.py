@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             steps=steps,
             optimizer=OptimizerSettings(learning_rate=1e-3, max_grad_norm=max_grad_norm),
             schedule=ScheduleSettings(),
-            checkpoints=Checkpoints(folder / "checkpoints", keep=1),
+            checkpoints=Checkpoints(folder / "checkpoints", keep=train.get("keep_checkpoints", 1)),
             log=logs[-1],
             log_every_steps=every,
             recipe={},
@@ -276,6 +278,47 @@ def test_the_best_model_is_kept_in_memory_and_written_with_the_next_checkpoint(m
     # What a run that begins anew finds of another's would be taken for its own.
     trainer.checkpoints.remove_after(1)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "loss"])
+def test_what_is_no_number_is_worse_than_any(make: Make, figure: str) -> None:
+    measured = iter([{"accuracy": x, "loss": x} for x in (math.nan, 0.4, math.nan)])
+    held_out = HeldOut(lambda *_: next(measured), figure, higher_is_better=figure == "accuracy")
+    state = make(steps=3, held_out=held_out, eval_every_steps=1).state
+    assert (state.best_step, state.evaluations_since_best) == (2, 1)
+    assert state.best_figures[figure] == 0.4
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_best_model_of_every_checkpoint_that_is_kept_is_kept(
+    make: Make, *, is_damaged: bool
+) -> None:
+    measured = iter([0.5, 0.6, 0.4, 0.7, 0.5, 0.9])
+    held_out = HeldOut(
+        lambda *_: {"accuracy": next(measured), "loss": 0.1}, "accuracy", higher_is_better=True
+    )
+    trainer = make(
+        steps=6, held_out=held_out, eval_every_steps=1, checkpoint_every_steps=3, keep_checkpoints=2
+    )
+    folder = trainer.settings.output / "checkpoints"
+    assert {path.name for path in folder.iterdir()} == {
+        "step-00000003", "best-00000002", "step-00000006",
+    }  # fmt: skip
+    # As the message on a damaged checkpoint says, to go on from the one before.
+    checkpoints = Checkpoints(folder, keep=2)
+    if is_damaged:
+        (folder / "step-00000003" / "training.json").write_text("{")
+        checkpoints._prune()
+        assert not (folder / "best-00000002").exists()
+        assert (folder / "step-00000006").exists()
+        return
+    shutil.rmtree(folder / "step-00000006")
+    trainer.checkpoints = checkpoints
+    trainer.resume(checkpoints.latest())
+    trainer._best = None
+    trainer.restore_best()
+    best = load_model(folder / "best-00000002").model.state_dict()
+    assert all(torch.equal(value, best[k]) for k, value in trainer.model.state_dict().items())
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])

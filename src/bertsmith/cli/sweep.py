@@ -75,12 +75,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _values_and_space(args: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     """The settings that all trials share, and those that they differ in."""
-    from bertsmith.training.finetune_recipe import with_task
+    from bertsmith.training.finetune_recipe import task_name
     from bertsmith.training.recipe_file import read_toml
     from bertsmith.training.search_space import PAPER_GRID, space_of, split_overrides
 
     data = [override for override in args.overrides if override.startswith("data")]
-    task = str(with_task(recipe_values(args, data)).get("task", {}).get("name"))
+    task = task_name(recipe_values(args, data))
     fixed, space = split_overrides(args.overrides, task)
     if args.grid is not None:
         space = space_of(read_toml(args.grid), task) | space

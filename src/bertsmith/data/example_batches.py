@@ -1,7 +1,7 @@
 """Examples of a fine-tuning task in shuffled, endless batches.
 
 Which examples make up batch `b` of epoch `e` is a function of the seed and these two numbers, so
-that a run resumes exactly and any number of ranks sees the same batches.
+that a run resumes exactly.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ Collate = Callable[[list[Example]], dict[str, Tensor]]
 class ExampleBatches:
     """Batches of a fixed number of examples, the last of an epoch with those that are left.
 
-    In a batch the shorter ones come first. Of every `world_size` consecutive batches each rank gets
-    one, as in pre-training.
+    In a batch the shorter ones come first.
 
     Args:
         examples: what to deal out; they stay in memory.
@@ -32,8 +31,6 @@ class ExampleBatches:
         batch_size: examples in a batch.
         seed: decides the order.
         shuffle: draw anew for each epoch which examples come together, or deal them out as given.
-        rank: of this process.
-        world_size: number of processes.
 
     Raises:
         ConfigError: `batch_size` is not at least 1.
@@ -48,8 +45,6 @@ class ExampleBatches:
         batch_size: int,
         seed: int,
         shuffle: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size ({batch_size}) must be at least 1")
@@ -60,15 +55,14 @@ class ExampleBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
-        self.rank, self.world_size = rank, world_size
 
     @property
     def num_batches(self) -> int:
-        """Batches of an epoch, of all ranks together."""
+        """Batches of an epoch."""
         return -(-len(self.examples) // self.batch_size)
 
     def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
-        """This rank's batches without end, from a position (the start, when there is none) on.
+        """Batches without end, from a position (the start, when there is none) on.
 
         Raises:
             CheckpointError: the position is not one among such batches.
@@ -82,13 +76,12 @@ class ExampleBatches:
         return self._batches(position.epoch, position.batch)
 
     def _batches(self, epoch: int, first: int) -> Generator[LoadedBatch, None, None]:
-        """`first` begins the group of batches that the ranks share; it may lie epochs ahead."""
+        """From batch `first` of an epoch on; it may lie epochs ahead."""
         while True:
             order = self._order(epoch) if first < self.num_batches else []
-            while first + self.rank < self.num_batches:
-                yield self._load(order, epoch, first + self.rank, first + self.world_size)
-                first += self.world_size
-            first -= self.num_batches
+            for batch in range(first, self.num_batches):
+                yield self._load(order, epoch, batch)
+            first = max(0, first - self.num_batches)
             epoch += 1
 
     def _order(self, epoch: int) -> list[int]:
@@ -98,12 +91,12 @@ class ExampleBatches:
         order: list[int] = places.tolist()
         return order
 
-    def _load(self, order: list[int], epoch: int, batch: int, following: int) -> LoadedBatch:
+    def _load(self, order: list[int], epoch: int, batch: int) -> LoadedBatch:
         chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
         # Neighbours of about equal length are padded together where padding is needed.
         examples = sorted((self.examples[place] for place in chosen), key=_length)
         return LoadedBatch(
-            pack_examples(examples), self.collate(examples), Position(epoch=epoch, batch=following)
+            pack_examples(examples), self.collate(examples), Position(epoch=epoch, batch=batch + 1)
         )
 
 

@@ -17,8 +17,10 @@ def checked_labels(labels: Sequence[str | int]) -> list[str]:
     """The labels as texts, in the order of their logits.
 
     Raises:
-        ConfigError: there are fewer than two, or one is named twice.
+        ConfigError: there are fewer than two, or one is named twice; or they are one text.
     """
+    if isinstance(labels, str):
+        raise ConfigError(f"task.labels ({labels!r}) must be a list of labels and not one text")
     names = [str(label) for label in labels]
     if len(set(names)) < len(names) or len(names) < 2:
         raise ConfigError(

@@ -6,9 +6,11 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import typing
 from typing import Any
 
 import bertsmith.tasks
+from bertsmith.annotations import matches, shown, words
 from bertsmith.errors import ConfigError
 from bertsmith.tasks.task import Task
 
@@ -26,15 +28,19 @@ def task_class(name: str) -> type[Task]:
         ConfigError: when there is no such task.
     """
     module_name = name if "." in name else f"bertsmith.tasks.{name}"
+    found: type[Task] | None = None
     try:
-        found: type[Task] = _import(module_name).TASK
-    except (ModuleNotFoundError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name not in _parents(module_name):
+        module = _import(module_name)
+    except ModuleNotFoundError as error:
+        if error.name not in _parents(module_name):
             raise  # the task's own module is there and wants one that is not
+    else:
+        found = getattr(module, "TASK", None)
+    if found is None:
         known = task_names()
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"the tasks are {', '.join(known)}"
-        raise ConfigError(f"{name!r} is not a task; {hint}") from None
+        raise ConfigError(f"{name!r} is not a task; {hint}")
     return found
 
 
@@ -46,7 +52,8 @@ def build_task(name: str, **settings: Any) -> Task:
         settings: keyword arguments of the task.
 
     Raises:
-        ConfigError: when there is no such task, or it does not take these settings.
+        ConfigError: when there is no such task, or it does not take these settings, or not of
+            these types.
     """
     found = task_class(name)
     parameters = inspect.signature(found).parameters
@@ -61,7 +68,26 @@ def build_task(name: str, **settings: Any) -> Task:
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in settings:
             raise ConfigError(f"task.{key} is not set, and {name} needs it")
+    problems = [
+        f"task.{key} ({shown(settings[key])}) must be {words(hint)}"
+        for key, hint in setting_types(found).items()
+        if key in settings and not matches(hint, settings[key])[0]
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
     return found(**settings)
+
+
+def setting_types(kind: type[Task]) -> dict[str, Any]:
+    """The annotations of a task's settings by their names; those that it has not got are missing.
+
+    So are all of a task of the user's own whose annotations are there for type checkers alone.
+    """
+    try:
+        found = typing.get_type_hints(inspect.getattr_static(kind, "__init__"), include_extras=True)
+    except NameError:
+        return {}
+    return {name: hint for name, hint in found.items() if name != "return"}
 
 
 def _parents(module_name: str) -> set[str]:

@@ -37,7 +37,7 @@ def with_wordpieces(
         old_ids: id of each new wordpiece → ids in the old vocabulary.
 
     Raises:
-        ConfigError: an id is beyond the vocabulary.
+        ConfigError: an id is beyond the vocabulary, or the encoder has no attention.
     """
     old_size = model.config.vocab_size
     new_size = max(vocab_size, old_size)
@@ -69,7 +69,7 @@ def with_positions(model: BertForTasks, positions: int) -> BertForTasks:
         positions: P, at least as many as the model has.
 
     Raises:
-        ConfigError: there are fewer.
+        ConfigError: there are fewer, or the encoder has no attention.
     """
     old = model.config.max_position_embeddings
     if not old <= positions <= MAX_POSITIONS:
@@ -89,13 +89,19 @@ def _rebuilt(
 ) -> BertForTasks:
     """The same model with other sizes; the named parameters are changed by their functions."""
     bert = model.bert
-    layer = next(module for module in bert.modules() if isinstance(module, SelfAttention))
+    layer = next((each for each in bert.modules() if isinstance(each, SelfAttention)), None)
+    if layer is None:
+        raise ConfigError(
+            f"the model's encoder ({model.config.encoder!r}) has no attention and cannot be "
+            "extended; extend a BERT, or train a new model with the sizes that it is to have"
+        )
     again = BertForTasks(
         model.config.replace(**sizes),
         model.tasks,
         with_pooler=bert.pooler is not None,
         features=None if model.features is None else model.features.settings,
         attention=layer.attention,
+        is_drawn=False,  # all that is drawn is replaced below
     )
     old = dict(model.named_parameters())
     with torch.no_grad():

@@ -101,7 +101,7 @@ class SequenceClassification(SequenceTask):
         )
         self.label_separator = label_separator
         self.class_weights = class_weights
-        self._weights: Tensor | None = None
+        self._weights: dict[torch.device, Tensor] = {}
         self.label_smoothing = label_smoothing
         self.thresholds = None if thresholds is None else list(thresholds)
         self._has_given_thresholds = thresholds is not None
@@ -301,15 +301,18 @@ class SequenceClassification(SequenceTask):
             )
 
     def _weights_on(self, device: torch.device) -> Tensor | None:
-        if self.class_weights is not None and self._weights is None:
-            if isinstance(self.class_weights, str | Mapping):
-                raise ConfigError(
-                    "task.class_weights needs the training records' labels; call learn_labels first"
-                )
-            self._weights = torch.tensor(self.class_weights)
-        if self._weights is not None:
-            self._weights = self._weights.to(device)
-        return self._weights
+        if self.class_weights is None:
+            return None
+        if isinstance(self.class_weights, str | Mapping):
+            raise ConfigError(
+                "task.class_weights needs the training records' labels; call learn_labels first"
+            )
+        if device not in self._weights:
+            # Made once, since a CUDA graph reads them where they were; and fit for training, even
+            # where an evaluation is the first to ask.
+            with torch.inference_mode(False):
+                self._weights[device] = torch.tensor(self.class_weights, device=device)
+        return self._weights[device]
 
     def _known_labels(self) -> list[str]:
         if self.labels is None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bertsmith.data.record_source import RecordSource
 from bertsmith.errors import BertsmithError, ConfigError
-from bertsmith.training.finetune_recipe import FinetuneRecipe, with_task
+from bertsmith.training.finetune_recipe import FinetuneRecipe, task_name
 from bertsmith.training.recipe_file import apply_overrides, read_toml
 from bertsmith.training.search_space import (
     Space,
@@ -109,7 +109,11 @@ def read_benchmark(
         _refuse_placed(values.get(key, {}), f"remove it from {key} in {path}")
     for name in names:
         table = _merged(_merged(_DEFAULTS, values.get("all", {})), tables[name])
-        grid = _merged(values.get("grid", {}), table.pop("grid", {}))
+        own_grid = table.pop("grid", {})
+        if not isinstance(own_grid, Mapping):
+            problems.append(f"tasks.{name}: grid ({own_grid!r}) must be a section of settings")
+            continue
+        grid = _merged(values.get("grid", {}), own_grid)
         for each in (table, grid):
             _refuse_placed(each, f"remove it from tasks.{name} in {path}")
         place = {"model": {"init": str(start)}, "train": {"output": str(Path(output) / name)}}
@@ -153,7 +157,7 @@ def _task(
     overrides: Iterable[str],
     folder: Path | None,
 ) -> BenchmarkTask:
-    task = str(with_task(table).get("task", {}).get("name"))
+    task = task_name(table)
     # As for a sweep: a list of values is varied, and a single value is not any more.
     fixed, varied = split_overrides(overrides, task)
     names = {override.partition("=")[0].strip() for override in fixed}

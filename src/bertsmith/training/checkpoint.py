@@ -4,13 +4,14 @@ A checkpoint is a model folder that `transformers` opens, plus three files: the 
 (optimizer.safetensors), the random generators' (generators.safetensors) and where the run is
 (training.json). Nothing is pickled. The folder gets its name by one rename after its bytes have
 reached the disk, and training.json, which is written last, lists the other files' sizes. The best
-model so far is a plain model folder beside the checkpoints, unless one of them has it.
+model of each one's time is a plain model folder beside them, unless one of them has it.
 
 What is written is a `Snapshot`, so that a thread can write it while training goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -18,7 +19,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -66,10 +67,6 @@ class TrainingState:
     recipe: dict[str, Any] = field(default_factory=dict)
     """The settings that the run was started with."""
 
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
@@ -111,7 +108,7 @@ def take_snapshot(
         model=copied_contents(model, sharding),
         tokenizer=tokenizer,
         optimizer=sharding.copies(optimizer_state(optimizers, parameter_names(model))),
-        generators=_generator_state(),
+        generators=_generator_state(_device_of(model)),
         best=best,
     )
 
@@ -152,7 +149,7 @@ class Checkpoints:
             steps = self.steps()
             hint = f", with --resume to go on after step {steps[-1]}" if steps else ""
             raise DataError(f"{error}{hint}") from None
-        self._prune(snapshot.state)
+        self._prune()
         return path
 
     def _write(self, path: Path, snapshot: Snapshot) -> None:
@@ -215,7 +212,7 @@ class Checkpoints:
         tensors = _read(path / "optimizer.safetensors")
         names = parameter_names(model)
         load_optimizer_state(optimizers, names, tensors, part_like=sharding.part_like)
-        _set_generator_state(_read(path / "generators.safetensors"))
+        _set_generator_state(_read(path / "generators.safetensors"), _device_of(model))
 
     def remove(self) -> None:
         """Remove all of them."""
@@ -232,11 +229,17 @@ class Checkpoints:
                 if is_later or _PARTIAL.fullmatch(path.name):
                     shutil.rmtree(path)
 
-    def _prune(self, state: TrainingState) -> None:
-        """Remove what neither a run that goes on nor the choice of the best model needs."""
-        kept = {self.path(step) for step in self.steps()[-self.keep :]}
-        if state.best_step is not None:
-            kept.add(self.path_of_best(state.best_step))
+    def _prune(self) -> None:
+        """Remove what neither a run that goes on nor the choice of the best model needs.
+
+        A run may be made to go on from any checkpoint that is kept, each with a best of its own.
+        """
+        kept = set()
+        for path in map(self.path, self.steps()[-self.keep :]):
+            kept.add(path)
+            with contextlib.suppress(CheckpointError):  # a damaged one is not gone on from
+                best_step = read_state(path).best_step
+                kept |= set() if best_step is None else {self.path_of_best(best_step)}
         for path in self.folder.iterdir():
             if _FOLDER.fullmatch(path.name) and path not in kept:
                 shutil.rmtree(path)
@@ -268,17 +271,22 @@ def parameter_names(model: torch.nn.Module) -> dict[Tensor, str]:
     return {parameter: name for name, parameter in model.named_parameters()}
 
 
-def _generator_state() -> dict[str, Tensor]:
+def _device_of(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _generator_state(device: torch.device) -> dict[str, Tensor]:
+    """Of the CPU and, where the model is on a GPU, of that GPU, which need not be the first."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def _set_generator_state(state: dict[str, Tensor]) -> None:
+def _set_generator_state(state: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -165,7 +165,9 @@ def _padded_targets(targets: Mapping[str, Tensor], batch: Batch, filled: Batch) 
     padded = {}
     for name, value in targets.items():
         shape = [rows.get(value.shape[0], value.shape[0]), *value.shape[1:]]
-        if value.dim() > 1 and value.shape[1] == batch.max_seqlen:
+        # Numbers for each label are no places in the text, though there may be as many of them.
+        is_of_places = value.dim() > 1 and not value.is_floating_point()
+        if is_of_places and value.shape[1] == batch.max_seqlen:
             shape[1] = filled.max_seqlen
         padded[name] = value.new_full(shape, torch.nan if value.is_floating_point() else -100)
         padded[name][tuple(map(slice, value.shape))] = value

@@ -26,12 +26,17 @@ def write_ended_run(folder: Path, outcome: Outcome) -> None:
     write_atomically(folder / FILE, [(json.dumps(contents, indent=1) + "\n").encode()])
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a run has left its model in the folder."""
+    return all((folder / name).exists() for name in ("config.json", "model.safetensors"))
+
+
 def read_ended_run(folder: Path) -> Outcome | None:
     """How the folder's run ended; None: it has not, its model is not there or the file is damaged.
 
-    The file is written before the model, so one may be there without the other.
+    The file is written before a first model, so it may be there without one.
     """
-    if not all((folder / name).exists() for name in ("config.json", "model.safetensors")):
+    if not holds_model(folder):
         return None
     try:
         contents = json.loads((folder / FILE).read_text(encoding="utf-8"))

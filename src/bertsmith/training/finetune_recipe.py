@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from bertsmith.annotations import Bounds
 from bertsmith.data.layout import SETTINGS, Layout
 from bertsmith.data.named_sets import named_set
 from bertsmith.data.record_source import RecordSource
@@ -18,7 +19,6 @@ from bertsmith.training.optimizer import OptimizerSettings
 from bertsmith.training.recipe import ModelSettings, Recipe, TrainSettings
 from bertsmith.training.schedule import ScheduleSettings
 from bertsmith.training.settings import (
-    Bounds,
     Count,
     Index,
     PositiveFloat,
@@ -273,6 +273,18 @@ def _with_defaults(values: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(values.get(name, {}), Mapping)
     }
     return {**values, **own}
+
+
+def task_name(values: Mapping[str, Any]) -> str:
+    """What a recipe's nested values call their task, or the task of their data set.
+
+    Raises:
+        ConfigError: `task` is no section.
+    """
+    section = with_task(values).get("task", {})
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"task ({section!r}) must be a section of settings")
+    return str(section.get("name"))
 
 
 def with_task(values: Mapping[str, Any]) -> Mapping[str, Any]:

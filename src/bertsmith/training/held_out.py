@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -47,6 +48,11 @@ class HeldOut:
     """Whether such a run ends at once."""
 
     def rank(self, figures: Mapping[str, float]) -> tuple[float, float]:
-        """How good a model with these figures is, to be compared."""
+        """How good a model with these figures is, to be compared; what is no number is worst."""
         sign = 1 if self.higher_is_better else -1
-        return sign * figures[self.figure], -figures["loss"]
+        figure, loss = sign * figures[self.figure], -figures["loss"]
+        return _lowest_for_nan(figure), _lowest_for_nan(loss)
+
+
+def _lowest_for_nan(value: float) -> float:
+    return -math.inf if math.isnan(value) else value

@@ -20,7 +20,7 @@ class Lamb(torch.optim.Optimizer):
     Args:
         params: parameters, or groups of them. A group's `parts` says how many matrices of equal
             size are stacked on dimension 0 of each of its parameters, and each has its own length:
-            3 for a fused projection to queries, keys and values.
+            3 for a fused projection to queries, keys and values, 4 for the gates of an LSTM.
         lr: learning rate.
         betas: of the running means of gradients and of their squares.
         eps: added to the root.

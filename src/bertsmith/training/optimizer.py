@@ -191,14 +191,21 @@ def _parts(name: str) -> int:
     return 4 if FUSED_GATES.search(name) else 1
 
 
+def _shared_options(
+    name: str, factors: Mapping[str, float], settings: OptimizerSettings
+) -> dict[str, float]:
+    """What Adam and LAMB are told of a parameter alike."""
+    decay = 0.0 if NO_DECAY.search(name) else settings.weight_decay
+    return {"weight_decay": decay, "lr": settings.learning_rate * factors[name]}
+
+
 def _build_adam(
     params: Mapping[str, nn.Parameter],
     factors: Mapping[str, float],
     settings: OptimizerSettings,
 ) -> AdamW:
     def options(name: str) -> dict[str, float]:
-        decay = 0.0 if NO_DECAY.search(name) else settings.weight_decay
-        return {"weight_decay": decay, "lr": settings.learning_rate * factors[name]}
+        return _shared_options(name, factors, settings)
 
     kind = BertAdam if settings.name == "bert_adam" else AdamW
     return kind(
@@ -216,13 +223,7 @@ def _build_lamb(
     settings: OptimizerSettings,
 ) -> Lamb:
     def options(name: str) -> dict[str, float]:
-        decay = 0.0 if NO_DECAY.search(name) else settings.weight_decay
-        parts = 3 if FUSED_QKV.search(name) else 1
-        return {
-            "weight_decay": decay,
-            "parts": parts,
-            "lr": settings.learning_rate * factors[name],
-        }
+        return _shared_options(name, factors, settings) | {"parts": _parts(name)}
 
     return Lamb(
         _groups(params, options),

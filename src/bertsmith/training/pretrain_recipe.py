@@ -150,12 +150,23 @@ class PretrainRecipe(Recipe):
                 "has with train.shard_model = true; choose bert_adam or adamw"
             )
         if self.model.init is None:
-            _check_positions(self.data.max_seqlen, self.model.config(BertConfig().vocab_size))
+            self.check_positions(self.model.config(BertConfig().vocab_size))
 
+    def check_positions(self, config: BertConfig) -> None:
+        """See that the model has a position for every token of the longest sequences.
 
-def _check_positions(max_seqlen: int, config: BertConfig) -> None:
-    if max_seqlen > config.max_position_embeddings:
+        Raises:
+            ConfigError: it has fewer.
+        """
+        max_seqlen, init = self.data.max_seqlen, self.model.init
+        if max_seqlen <= config.max_position_embeddings:
+            return
+        if init is None:
+            name, remedy = "model.max_position_embeddings", "lower the one or raise the other"
+        else:
+            name = f"the positions of {init}"
+            remedy = "lower it, or give the model more with `bertsmith extend --positions`"
         raise ConfigError(
-            f"data.max_seqlen ({max_seqlen}) must be at most model.max_position_embeddings "
-            f"({config.max_position_embeddings}); lower the one or raise the other"
+            f"data.max_seqlen ({max_seqlen}) must be at most {name} "
+            f"({config.max_position_embeddings}); {remedy}"
         )

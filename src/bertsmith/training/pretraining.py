@@ -173,7 +173,7 @@ def _reads_packed(recipe: PretrainRecipe, start: Start, model: BertForTasks) -> 
     size = config.hidden_size // config.num_attention_heads
     is_packed = attention is varlen or (attention in (auto, triton) and size in HEAD_SIZES)
     is_half = choose_precision(settings.precision, start.device) != "fp32"
-    return bool(settings.compile) and start.device.type == "cuda" and is_half and is_packed
+    return settings.compile and start.device.type == "cuda" and is_half and is_packed
 
 
 def _stages(
@@ -261,6 +261,7 @@ def _build_model(
             f"{corpus.path} was prepared with another vocabulary than the one in {settings.init}; "
             f"prepare the text again with --vocab {settings.init}"
         )
+    recipe.check_positions(loaded.model.config)
     # Pre-training reads whole positions, however short a task on the way has cut its texts.
     return loaded.model, loaded.tokenizer.with_max_length(None)
 

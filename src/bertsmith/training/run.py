@@ -25,7 +25,12 @@ from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.checkpoint import Checkpoints, TrainingState
 from bertsmith.training.distributed import Group, is_distributed, joined, local_device
 from bertsmith.training.ended_run import FILE as RUN_FILE
-from bertsmith.training.ended_run import has_length_of, read_ended_run, write_ended_run
+from bertsmith.training.ended_run import (
+    has_length_of,
+    holds_model,
+    read_ended_run,
+    write_ended_run,
+)
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import Log, RunLog
@@ -124,7 +129,6 @@ def start_run(recipe: PretrainRecipe | FinetuneRecipe, *, resume: bool) -> Itera
         if group.is_first:
             lock = lock_folder(recipe.train.output)
             stack.push(_release(lock))
-            write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
         yield Start(checkpoints, device, state, lock, group, ended)
 
 
@@ -229,7 +233,7 @@ def train(
         is_sharded: whether the model is dealt out over the processes.
 
     Raises:
-        ConfigError: the run to go on with is longer already.
+        ConfigError: the run to go on with is longer already; its folder is then as it was.
     """
     settings = recipe.train
     if start.ended is not None:
@@ -237,8 +241,6 @@ def train(
         whole = model if is_sharded else model.to(start.device)
         _leave(start, recipe, whole, tokenizer, start.ended, finish)
         return start.ended
-    if start.group.is_first:
-        (settings.output / RUN_FILE).unlink(missing_ok=True)
     done = start.state or TrainingState()
     if steps is not None and done.step > steps:
         raise ConfigError(
@@ -247,6 +249,8 @@ def train(
             "choose another folder"
         )
     if start.group.is_first:
+        write_atomically(settings.output / RECIPE, [recipe.to_toml().encode()])
+        (settings.output / RUN_FILE).unlink(missing_ok=True)
         start.checkpoints.remove_after(done.step)
     part = progress(
         done.step, done.elapsed_seconds, steps=steps, budget_minutes=settings.budget_minutes
@@ -299,8 +303,14 @@ def _leave(
     finish(model)
     if not (recipe.train.output / RECIPE).exists():  # removed by a user during the run
         write_atomically(recipe.train.output / RECIPE, [recipe.to_toml().encode()])
-    write_ended_run(recipe.train.output, outcome)
+    # Without it a first model would be taken for another run's, and there may be no checkpoint.
+    # Beside the model of a run that was shorter it would be taken for that model's.
+    is_longer = holds_model(recipe.train.output)
+    if not is_longer:
+        write_ended_run(recipe.train.output, outcome)
     save_model(recipe.train.output, model, tokenizer)
+    if is_longer:
+        write_ended_run(recipe.train.output, outcome)
     if recipe.train.keep_checkpoints == 0:
         start.checkpoints.remove()
 

@@ -5,17 +5,18 @@ The default is the grid of the paper's appendix A.3.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bertsmith.annotations import matches, takes_lists
 from bertsmith.errors import ConfigError
-from bertsmith.tasks.registry import build_task, task_class
+from bertsmith.tasks.registry import build_task, setting_types, task_class
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.recipe_file import override_value
+from bertsmith.training.settings import hints, is_section
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
@@ -58,8 +59,8 @@ def split_overrides(
 
     Args:
         overrides: `key=value` texts.
-        task_name: of the task, some of whose settings are lists themselves; a list of lists
-            varies these.
+        task_name: of the task, some of whose settings are lists themselves, as some of other
+            sections are; a list of lists varies these.
 
     Raises:
         ConfigError: there is nothing to choose from, or the task does not exist.
@@ -184,18 +185,18 @@ def _values(name: str, value: Any, task_name: str) -> list[Any] | Range | None:
         return Range(low, high, is_log=low > 0 and (is_rate or high >= 10 * low))
     if not isinstance(value, list):
         return None
-    if _is_list_setting(name, task_name) and not all(isinstance(v, list) for v in value):
+    hint = _annotation(name, task_name)
+    if takes_lists(hint) and matches(hint, value)[0]:
         return None
     if not value:
         raise ConfigError(f"{name}=[] has nothing to try; list values, such as {name}=[1, 2]")
     return value
 
 
-def _is_list_setting(name: str, task_name: str) -> bool:
-    """Whether one value of it is a list, by the annotation of the task's constructor."""
+def _annotation(name: str, task_name: str) -> Any:
+    """That of a setting; None where there is no such setting."""
     section, _, key = name.partition(".")
-    if section != "task":
-        return False
-    parameters = inspect.signature(task_class(task_name)).parameters
-    annotation = str(parameters[key].annotation) if key in parameters else ""
-    return re.search(r"\b(Sequence|list|tuple|Iterable)\[", annotation) is not None
+    if section == "task":
+        return setting_types(task_class(task_name)).get(key)
+    kind: Any = hints(FinetuneRecipe).get(section)
+    return hints(kind).get(key) if is_section(kind) else None

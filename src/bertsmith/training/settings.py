@@ -11,25 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
+from bertsmith.annotations import Bounds, matches, shown, words
 from bertsmith.errors import ConfigError
 
 MISSING = dataclasses.MISSING
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """A range of numbers and how an error names it."""
-
-    holds: Callable[[float], bool]
-    words: str
 
 
 Count = Annotated[int, Bounds(lambda x: x >= 1, "of at least 1")]
@@ -162,70 +152,10 @@ def _convert(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
     if is_section(hint):
         ok, result = isinstance(value, hint), value
     else:
-        ok, result = _matches(hint, value)
+        ok, result = matches(hint, value)
     if not ok:
-        problems.append(f"{name} ({_shown(value)}) must be {words(hint)}")
+        problems.append(f"{name} ({shown(value)}) must be {words(hint)}")
     return result
-
-
-def _matches(hint: Any, value: Any) -> tuple[bool, Any]:
-    """Whether a plain value fits an annotation, and the value in the annotation's type."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        ok, value = _matches(args[0], value)
-        bounds = [extra for extra in args[1:] if isinstance(extra, Bounds)]
-        return ok and all(value is None or b.holds(value) for b in bounds), value
-    if origin in (Union, types.UnionType):
-        options = (_matches(option, value) for option in args)
-        return next((option for option in options if option[0]), (False, value))
-    if origin is Literal:
-        return value in args, value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            return False, value
-        results = [_matches(args[0], item) for item in value]
-        return all(ok for ok, _ in results), tuple(item for _, item in results)
-    if origin is dict:
-        return isinstance(value, dict), value
-    if hint is float:
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
-        return ok and math.isfinite(value), float(value) if ok else value
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool), value
-    if hint is Path:
-        ok = isinstance(value, str | Path) and str(value) != ""
-        return ok, Path(value) if ok else value
-    return isinstance(value, hint), value
-
-
-def words(hint: Any) -> str:
-    """What an annotation asks for, in words."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        described = [extra for extra in args[1:] if isinstance(extra, str)]
-        bounds = [extra.words for extra in args[1:] if isinstance(extra, Bounds)]
-        return described[0] if described else " ".join([words(args[0]), *bounds])
-    if origin in (Union, types.UnionType):
-        return " or ".join(words(option) for option in args if option is not type(None))
-    if origin is Literal:
-        return f"one of {', '.join(args)}" if len(args) > 1 else repr(args[0])
-    if origin is tuple:
-        return "a list of texts in quotes"
-    names = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text in quotes",
-        Path: "a path in quotes",
-    }
-    return names.get(hint, "a section of settings")
-
-
-def _shown(value: object) -> str:
-    """A value as its owner has written it in TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, Path) else repr(value)
 
 
 def _plain(value: Any) -> Any:

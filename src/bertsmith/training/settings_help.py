@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from bertsmith.annotations import words
 from bertsmith.tasks.registry import task_class
 from bertsmith.training.recipe_file import toml_value
-from bertsmith.training.settings import MISSING, Settings, default_of, hints, is_section, words
+from bertsmith.training.settings import MISSING, Settings, default_of, hints, is_section
 
 # What the annotations of a task's arguments ask for, in words.
 _ANNOTATIONS = {

@@ -144,6 +144,7 @@ class Trainer:
         self.checkpoints.restore(state.step, self.model, self.optimizers, self.sharding)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
         self._saved_step = state.step
+        self._is_over = self._has_lost_patience()
         self._vary_generators()
 
     def _vary_generators(self) -> None:
@@ -339,9 +340,12 @@ class Trainer:
         if not best or held_out.rank(figures) > held_out.rank(best):
             self.state = dataclasses.replace(self.state, best_step=state.step, best_figures=figures)
             self._remember_model()
-        patience = self.settings.early_stopping_patience
-        self._is_over = patience is not None and self.state.evaluations_since_best >= patience
+        self._is_over = self._has_lost_patience()
         self._look_at(held_out, figures)
+
+    def _has_lost_patience(self) -> bool:
+        patience = self.settings.early_stopping_patience
+        return patience is not None and self.state.evaluations_since_best >= patience
 
     def _look_at(self, held_out: HeldOut, figures: dict[str, float]) -> None:
         """Let others say what they see in the figures."""
