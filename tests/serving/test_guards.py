@@ -277,6 +277,20 @@ async def test_an_answer_has_a_size_at_which_it_is_refused(
     assert error_of(longer).startswith("the texts have more than 10 wordpieces together")
 
 
+async def test_words_to_compare_count_as_what_is_read_for_them(serve: Serve) -> None:
+    """Two words that begin alike are read twice, not four times; three of one wordpiece, once."""
+    words = ["good film", "good book", "film", "book", "dull"]
+    asked = {"input": "a [MASK] .", "words": words}
+    async with serve("base", limits=Limits(max_tokens=22)) as client:
+        fitting = await client.post("/v1/fill-mask", json=asked)
+        figures = (await client.get("/metrics")).text
+        refused = await client.post("/v1/fill-mask", json={**asked, "words": [*words, "book good"]})
+    assert fitting.status_code == 200
+    assert 'bertsmith_batch_tokens_sum{model="base"} 17.0' in figures.splitlines()
+    assert refused.json()["error"]["param"] == "words"
+    assert error_of(refused).startswith("1 masks with 6 words would be read as 4 sequences of 23")
+
+
 async def test_texts_of_a_large_request_are_encoded_in_turns_with_those_of_others(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
