@@ -424,6 +424,7 @@ PARAMS: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/fill-mask", {"model": "base", "input": "[MASK]", "words": ["\ud800"]}, "words"),
     ("/v1/fill-mask", {"model": "base", "input": "[MASK] " * 16, "words": FAMILY * 2}, "words"),
     ("/v1/tokenize", {"model": "base", "input": []}, "input"),
+    ("/v1/embeddings", {"model": "base", "input": "a", "b\ud800": 1}, "b?"),
     ("/v1/attention", {"model": "base", "text": "\ud800"}, "text"),
     ("/v1/attention", {"model": "base", "text": "a", "layer": 2}, "layer"),
     ("/v1/word-in-context", {"model": "base", "word": "a", "sentences": ["a"]}, "word"),
