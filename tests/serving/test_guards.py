@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -79,6 +80,8 @@ async def test_a_record_of_too_many_sequences_is_refused(serve: Serve) -> None:
     [
         ({"max_texts": 0}, r"max_texts \(0\) must be above 0"),
         ({"timeout_seconds": -1.0}, r"timeout_seconds \(-1.0\) must be above 0"),
+        ({"timeout_seconds": math.inf}, r"timeout_seconds \(inf\) must be above 0 and finite"),
+        ({"grace_seconds": math.nan}, r"grace_seconds \(nan\) must be above 0 and finite"),
         ({"max_queue": 9, "max_texts": 10}, r"max_queue \(9\) must be at least max_texts \(10\)"),
     ],
 )

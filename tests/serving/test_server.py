@@ -158,6 +158,7 @@ def test_a_port_that_is_taken_is_one_sentence(folders: dict[str, Path], capsys: 
         (["--batch-tokens", "0"], "batch_tokens (0) must be at least 1"),
         (["--max-texts", "9999"], "max_queue (4096) must be at least max_texts (9999)"),
         (["--grace", "0"], "grace_seconds (0.0) must be above 0"),
+        (["--grace", "inf"], "grace_seconds (inf) must be above 0 and finite"),
         (["--host", "256.1.1.1"], "cannot listen at 256.1.1.1, port 8000"),
         (["--host", "a..b"], "cannot listen at a..b, port 8000"),
         (["--cors-origin", "https://a.example/"], "cors_origin ('https://a.example/') must be as"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ class Limits:
     """Limits of one server; docs/serving.md gives the reason for each default.
 
     Raises:
-        ConfigError: one is below what can work.
+        ConfigError: one is not above 0 or not finite, or the queue has no room for a request.
     """
 
     max_body_bytes: int = 4 * 2**20
@@ -36,8 +37,9 @@ class Limits:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
-                raise ConfigError(f"{field.name} ({value}) must be above 0")
+            # Nor is infinity a number of seconds that a clock or a Retry-After could hold.
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{field.name} ({value}) must be above 0 and finite")
         if self.max_queue < self.max_texts:
             raise ConfigError(
                 f"max_queue ({self.max_queue}) must be at least max_texts ({self.max_texts}), or "
