@@ -180,17 +180,38 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Embedder, "pooled", failing)
 
 
-async def test_a_server_that_is_stopping_says_so(serve: Serve) -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_model_whose_thread_has_ended_says_so(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr("bertsmith.serving.computing.Computing.begin", fail)
+    async with serve("base", "classes", limits=Limits(timeout_seconds=0.5)) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        body = {"model": "base", "input": "a"}
+        assert (await client.post(ASKED, json=body)).status_code == 504
+        for answer in (
+            await client.post(ASKED, json=body),
+            await client.post("/v1/tokenize", json=body),
+            await client.get("/health/ready"),
+        ):
+            assert answer.status_code == 503
+            assert error_of(answer) == (
+                "base cannot be asked any more; ask another server, and have this one restarted"
+            )
+        other = await client.post("/v1/tokenize", json={"model": "classes", "input": "a"})
+        assert other.status_code == 200
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_the_models_end_with_the_application(serve: Serve) -> None:
     async with serve("base") as client:
         app = client._transport.app
         async with app.router.lifespan_context(app):
             assert (await client.post(ASKED, json={"input": "a"})).status_code == 200
-        for path in (ASKED, "/v1/tokenize"):
-            answer = await client.post(path, json={"input": "a"})
-            assert answer.status_code == 503
-            assert error_of(answer) == "the server is stopping; ask another one, or later"
-        assert (await client.get("/health/ready")).status_code == 503
-        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.post(ASKED, json={"input": "a"})).status_code == 503
 
 
 @pytest.mark.usefixtures("broken")

@@ -50,9 +50,8 @@ def build_app(
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
         yield
-        app.state.is_stopping = True
         for model in models:
             await asyncio.to_thread(model.close)
 
@@ -66,12 +65,7 @@ def build_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.is_stopping = False
-
-    def is_ready() -> bool:
-        return not app.state.is_stopping and all(model.is_alive for model in models)
-
-    router = build_router(models, metrics, is_ready, int(time.time()))
+    router = build_router(models, metrics, int(time.time()))
     app.include_router(router)
     routes = [*router.routes, *app.routes]
     _answer_errors(app)

@@ -132,10 +132,13 @@ class ServedModel:
         if self._is_exported:
             raise RequestError(422, f"{self.name}: {LAST_LAYER_ALONE}", param="model")
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its threads go on."""
-        return self._queue.is_alive
+    def check_alive(self) -> None:
+        """See that its threads go on.
+
+        Raises:
+            RequestError: one of them has ended (503).
+        """
+        self._queue.check_alive()
 
     async def predict(self, records: Sequence[Any]) -> Answers:
         """The task's answers; records as for `Predictor.predict`.
