@@ -280,6 +280,26 @@ async def test_other_origins_may_ask_only_where_they_are_named(serve: Serve) -> 
         assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.usefixtures("broken")
+async def test_scripts_of_other_origins_can_read_every_answer(
+    serve: Serve, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Origin": "https://a.example"}
+    limits = Limits(max_queue=1, max_texts=1)
+    async with serve("base", limits=limits, cors_origins=["https://a.example"]) as client:
+        waiting = asyncio.ensure_future(client.post(ASKED, json={"input": "bad"}, headers=headers))
+        await entered(gate)
+        full = await client.post(ASKED, json={"input": "a"}, headers=headers)
+        gate.opened.set()
+        failed = await waiting
+    assert [failed.status_code, full.status_code] == [500, 429]
+    for answer in (failed, full):
+        assert error_of(answer)
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After"
+    assert "a request could not be answered" in caplog.text
+
+
 SERVED = "bertsmith.serving.served_model"
 
 
