@@ -29,6 +29,7 @@ from bertsmith.inference.word_in_context import (
 )
 from bertsmith.serving.batching import Item
 from bertsmith.serving.computing import Attended, Computing, Masked
+from bertsmith.serving.defaults import MAX_WAIT_MS
 from bertsmith.serving.errors import RequestError, about, shortened
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
@@ -83,7 +84,7 @@ class ServedModel:
         metrics: Metrics,
         device: torch.device | str = "cpu",
         batch_tokens: int | None = None,
-        max_wait_seconds: float = 0.002,
+        max_wait_seconds: float = MAX_WAIT_MS / 1000,
     ) -> None:
         self.name = name
         self.limits = limits
