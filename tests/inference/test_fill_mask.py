@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
 
+from bertsmith.batch import Batch
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.export.model_folder import LoadedModel, load_model
-from bertsmith.inference.fill_mask import fill_mask
+from bertsmith.inference.fill_mask import (
+    compared_words,
+    count_comparisons,
+    encode_masked,
+    fill_mask,
+)
+from bertsmith.inference.masked_words import log_probs_at
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +121,65 @@ def test_many_words_are_compared_in_parts(
 def test_words_that_have_no_wordpieces_are_refused(loaded: LoadedModel, word: str) -> None:
     with pytest.raises(DataError, match=f"has no wordpieces for the word '{word}'"):
         fill_mask(loaded.model, loaded.tokenizer, "a [MASK]", words=["film", word])
+
+
+def test_a_word_may_be_a_mask_itself(loaded: LoadedModel) -> None:
+    """Of [MASK] and "s" the second piece is asked for behind the first, not in its place."""
+    mask, s = (loaded.tokenizer.vocabulary.id_of(piece) for piece in ("[MASK]", "##s"))
+    encoding = encode_masked(loaded.tokenizer, "a [MASK] .")
+    loaded.model.eval()
+    found = {
+        name: compared_words(loaded.model, loaded.tokenizer, encoding, {name: pieces})
+        for name, pieces in (("both", [mask, s]), ("first", [mask, mask]))
+    }
+    batch = Batch.from_sequences([[*encoding.ids[:2], mask, mask, *encoding.ids[3:]]])
+    size = loaded.tokenizer.vocab_size
+    rows = [log_probs_at(loaded.model, batch, [place], size)[0].exp() for place in (2, 3)]
+    for name, piece in (("both", s), ("first", mask)):
+        expected = float(rows[0][mask] * rows[1][piece])
+        assert found[name][0][0].probability == pytest.approx(expected, rel=1e-4)
+
+
+SPELLED = [
+    [[5]],
+    [[5], [6], [7]],
+    [[5, 6]],
+    [[5, 6], [5, 7], [6, 5]],
+    [[5, 6], [5, 6]],
+    [[5, 6, 7, 8], [5, 6, 7, 9], [5, 7, 6, 9], [5, 6], [5]],
+    [[*range(5, 12), last] for last in (4, 6, 8)],
+]
+
+
+@pytest.mark.parametrize("spelled", SPELLED)
+def test_what_comparing_costs_is_known_before(
+    spelled: list[list[int]], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counted(model: Any, batch: Batch, *others: Any) -> Any:
+        read.extend(batch.cu_seqlens.diff().tolist())
+        return log_probs_at(model, batch, *others)
+
+    monkeypatch.setattr("bertsmith.inference.fill_mask.log_probs_at", counted)
+    encoding = encode_masked(loaded.tokenizer, "a [MASK] .")
+    words = {str(number): pieces for number, pieces in enumerate(spelled)}
+    compared_words(loaded.model, loaded.tokenizer, encoding, words)
+    assert count_comparisons(encoding, words) == (len(read), sum(read))
+
+
+def test_a_word_as_long_as_a_book_is_refused_before_it_takes_memory(loaded: LoadedModel) -> None:
+    """Written out, what there is to read for it would be 16 million numbers."""
+    spelled = {"long": [5] * 4000}
+    encoding = encode_masked(loaded.tokenizer, "a [MASK] .")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="with the 4000 wordpieces of the word 'long'"):
+            compared_words(loaded.model, loaded.tokenizer, encoding, spelled)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_a_word_that_makes_the_text_too_long_is_refused(loaded: LoadedModel) -> None:

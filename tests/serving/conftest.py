@@ -80,8 +80,7 @@ def serve(folders: dict[str, Path]) -> Serve:
             for name in names
         ]
         app = build_app(models, limits, metrics, **settings)
-        # An error that is answered with 500 is raised again for the server's log.
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(app)
         async with Client(transport=transport, base_url="http://served") as client:
             yield client
         for model in models:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -79,6 +80,8 @@ async def test_a_record_of_too_many_sequences_is_refused(serve: Serve) -> None:
     [
         ({"max_texts": 0}, r"max_texts \(0\) must be above 0"),
         ({"timeout_seconds": -1.0}, r"timeout_seconds \(-1.0\) must be above 0"),
+        ({"timeout_seconds": math.inf}, r"timeout_seconds \(inf\) must be above 0 and finite"),
+        ({"grace_seconds": math.nan}, r"grace_seconds \(nan\) must be above 0 and finite"),
         ({"max_queue": 9, "max_texts": 10}, r"max_queue \(9\) must be at least max_texts \(10\)"),
     ],
 )
@@ -177,17 +180,38 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Embedder, "pooled", failing)
 
 
-async def test_a_server_that_is_stopping_says_so(serve: Serve) -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_model_whose_thread_has_ended_says_so(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr("bertsmith.serving.computing.Computing.begin", fail)
+    async with serve("base", "classes", limits=Limits(timeout_seconds=0.5)) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        body = {"model": "base", "input": "a"}
+        assert (await client.post(ASKED, json=body)).status_code == 504
+        for answer in (
+            await client.post(ASKED, json=body),
+            await client.post("/v1/tokenize", json=body),
+            await client.get("/health/ready"),
+        ):
+            assert answer.status_code == 503
+            assert error_of(answer) == (
+                "base cannot be asked any more; ask another server, and have this one restarted"
+            )
+        other = await client.post("/v1/tokenize", json={"model": "classes", "input": "a"})
+        assert other.status_code == 200
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_the_models_end_with_the_application(serve: Serve) -> None:
     async with serve("base") as client:
         app = client._transport.app
         async with app.router.lifespan_context(app):
             assert (await client.post(ASKED, json={"input": "a"})).status_code == 200
-        for path in (ASKED, "/v1/tokenize"):
-            answer = await client.post(path, json={"input": "a"})
-            assert answer.status_code == 503
-            assert error_of(answer) == "the server is stopping; ask another one, or later"
-        assert (await client.get("/health/ready")).status_code == 503
-        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.post(ASKED, json={"input": "a"})).status_code == 503
 
 
 @pytest.mark.usefixtures("broken")
@@ -256,6 +280,26 @@ async def test_other_origins_may_ask_only_where_they_are_named(serve: Serve) -> 
         assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.usefixtures("broken")
+async def test_scripts_of_other_origins_can_read_every_answer(
+    serve: Serve, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Origin": "https://a.example"}
+    limits = Limits(max_queue=1, max_texts=1)
+    async with serve("base", limits=limits, cors_origins=["https://a.example"]) as client:
+        waiting = asyncio.ensure_future(client.post(ASKED, json={"input": "bad"}, headers=headers))
+        await entered(gate)
+        full = await client.post(ASKED, json={"input": "a"}, headers=headers)
+        gate.opened.set()
+        failed = await waiting
+    assert [failed.status_code, full.status_code] == [500, 429]
+    for answer in (failed, full):
+        assert error_of(answer)
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After"
+    assert "a request could not be answered" in caplog.text
+
+
 SERVED = "bertsmith.serving.served_model"
 
 
@@ -275,6 +319,20 @@ async def test_an_answer_has_a_size_at_which_it_is_refused(
     for refused in (more, words):
         assert error_of(refused).startswith("the answer would have more than 10 words, for all")
     assert error_of(longer).startswith("the texts have more than 10 wordpieces together")
+
+
+async def test_words_to_compare_count_as_what_is_read_for_them(serve: Serve) -> None:
+    """Two words that begin alike are read twice, not four times; three of one wordpiece, once."""
+    words = ["good film", "good book", "film", "book", "dull"]
+    asked = {"input": "a [MASK] .", "words": words}
+    async with serve("base", limits=Limits(max_tokens=22)) as client:
+        fitting = await client.post("/v1/fill-mask", json=asked)
+        figures = (await client.get("/metrics")).text
+        refused = await client.post("/v1/fill-mask", json={**asked, "words": [*words, "book good"]})
+    assert fitting.status_code == 200
+    assert 'bertsmith_batch_tokens_sum{model="base"} 17.0' in figures.splitlines()
+    assert refused.json()["error"]["param"] == "words"
+    assert error_of(refused).startswith("1 masks with 6 words would be read as 4 sequences of 23")
 
 
 async def test_texts_of_a_large_request_are_encoded_in_turns_with_those_of_others(

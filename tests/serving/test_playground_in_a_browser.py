@@ -206,6 +206,13 @@ def test_word_in_context(visit: Visit) -> None:
     visit.page.locator("#status", has_text="from 0.85 to 0.96").wait_for()
 
 
+# Not pressed, since Alt with an arrow would leave the page.
+IS_LEFT_TO_THE_BROWSER = """
+([key, modifier]) => document.activeElement.dispatchEvent(
+  new KeyboardEvent("keydown", { key, [modifier]: true, bubbles: true, cancelable: true }))
+"""
+
+
 def test_by_the_keyboard_alone(window: Visit) -> None:
     page, keys = window.page, window.page.keyboard
     page.get_by_role("heading", name="Masked words").wait_for()
@@ -238,6 +245,10 @@ def test_by_the_keyboard_alone(window: Visit) -> None:
     focused = "() => document.activeElement.dataset.key"
     assert page.evaluate(focused) == "from-2"
     assert page.locator(".lines line:visible").count() < every / 4
+    for key in ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"):
+        for modifier in ("altKey", "ctrlKey", "metaKey"):
+            assert page.evaluate(IS_LEFT_TO_THE_BROWSER, [key, modifier]), (key, modifier)
+    assert page.evaluate(focused) == "from-2"
     keys.press("ArrowRight")
     page.get_by_text("Layer 3 of 0 to 5, head 1 of 0 to 11.").wait_for()
     assert page.evaluate(focused) == "from-2"

@@ -280,6 +280,8 @@ async def test_the_models_are_listed_with_what_they_answer(serve: Serve) -> None
     )
 
 
+# All but one of five wordpieces: none of them, five that are first, then twenty thrice.
+FAMILY = [f"{a} {b} a a a" for a in PIECES[5:10] for b in PIECES[5:9]] + ["good"]
 BAD: list[tuple[str, dict[str, Any], int, str]] = [
     ("/v1/embeddings", {"model": "base"}, 422, "input is missing; it must be a text or a list of"),
     ("/v1/embeddings", {"input": "a"}, 422, "model is missing; it must be one that /v1/models"),
@@ -344,9 +346,21 @@ BAD: list[tuple[str, dict[str, Any], int, str]] = [
     ("/v1/fill-mask", {"model": "base", "input": "[MASK]", "top_k": 99}, 422, "top_k (99) must be"),
     (
         "/v1/fill-mask",
-        {"model": "base", "input": "[MASK] " * 20, "words": ["good"] * 60},
+        {"model": "base", "input": "[MASK] " * 16, "words": FAMILY},
         422,
-        "20 masks times 60 words are more than the 1,000 that are compared at once",
+        "16 masks with 21 words would be read as 1,072 sequences of 23,520 tokens, and at most",
+    ),
+    (
+        "/v1/fill-mask",
+        {"model": "base", "input": "[MASK]", "words": ["good", "film " * 4000]},
+        422,
+        "with the 4000 wordpieces of the word 'film film fi...lm film film ' a text would have",
+    ),
+    (
+        "/v1/fill-mask",
+        {"model": "base", "input": "[MASK]", "words": ["good", "film" * 30_000]},
+        422,
+        "word 2 has 120,000 characters and at most 100,000 are read; shorten it",
     ),
     ("/v1/tokenize", {"model": "base", "input": [["a"]]}, 422, "input is not right; it must be a"),
     (
@@ -406,7 +420,11 @@ PARAMS: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/embeddings", {"model": "base", "input": ["a"] * 1025}, "input"),
     ("/v1/fill-mask", {"model": "base", "input": "a"}, "input"),
     ("/v1/fill-mask", {"model": "base", "input": "[MASK]", "words": ["zzz"]}, "words"),
+    ("/v1/fill-mask", {"model": "base", "input": "[MASK]", "words": ["a " * 23]}, "words"),
+    ("/v1/fill-mask", {"model": "base", "input": "[MASK]", "words": ["\ud800"]}, "words"),
+    ("/v1/fill-mask", {"model": "base", "input": "[MASK] " * 16, "words": FAMILY * 2}, "words"),
     ("/v1/tokenize", {"model": "base", "input": []}, "input"),
+    ("/v1/embeddings", {"model": "base", "input": "a", "b\ud800": 1}, "b?"),
     ("/v1/attention", {"model": "base", "text": "\ud800"}, "text"),
     ("/v1/attention", {"model": "base", "text": "a", "layer": 2}, "layer"),
     ("/v1/word-in-context", {"model": "base", "word": "a", "sentences": ["a"]}, "word"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -18,9 +20,10 @@ import openai
 import pytest
 from tests.serving.conftest import error_of, running
 
-from bertsmith.cli.main import main
+from bertsmith.cli.main import build_parser, main, parse
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.inference.embedder import Embedder
+from bertsmith.serving.limits import Limits
 from bertsmith.serving.server import read_api_keys
 
 Capture = pytest.CaptureFixture[str]
@@ -156,8 +159,10 @@ def test_a_port_that_is_taken_is_one_sentence(folders: dict[str, Path], capsys: 
         (["--port", "70000"], "port (70000) must be from 0 to 65535"),
         (["--max-wait-ms", "-1"], "max_wait_ms (-1.0) must be from 0 to 1000"),
         (["--batch-tokens", "0"], "batch_tokens (0) must be at least 1"),
+        (["--max-tokens", "0"], "max_tokens (0) must be above 0 and finite"),
         (["--max-texts", "9999"], "max_queue (4096) must be at least max_texts (9999)"),
         (["--grace", "0"], "grace_seconds (0.0) must be above 0"),
+        (["--grace", "inf"], "grace_seconds (inf) must be above 0 and finite"),
         (["--host", "256.1.1.1"], "cannot listen at 256.1.1.1, port 8000"),
         (["--host", "a..b"], "cannot listen at a..b, port 8000"),
         (["--cors-origin", "https://a.example/"], "cors_origin ('https://a.example/') must be as"),
@@ -174,6 +179,25 @@ def test_what_cannot_be_served_is_one_sentence(
     error = capsys.readouterr().err
     assert error.startswith(f"bertsmith: {message}")
     assert error.count("\n") == 1
+
+
+def test_each_limit_is_an_option_that_the_documents_name() -> None:
+    options = parse(build_parser("serve"), ["serve", "--model", "x"])
+    given = {f"max_{name}" for name in ("body_bytes", "texts", "characters", "tokens", "queue")}
+    named = {name: name for name in given} | {
+        "timeout_seconds": "timeout",
+        "grace_seconds": "grace",
+    }
+    assert {name: getattr(options, option) for name, option in named.items()} == (
+        dataclasses.asdict(Limits())
+    )
+    table = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    for name, option in named.items():
+        (shown,) = re.findall(
+            rf"^\| `--{option.replace('_', '-')}` \| ([\d,]+)", table, re.MULTILINE
+        )
+        unit = 2**20 if name == "max_body_bytes" else 1
+        assert int(shown.replace(",", "")) * unit == getattr(Limits(), name)
 
 
 def test_a_name_cannot_say_anything_to_the_terminal(folders: dict[str, Path]) -> None:

@@ -7,6 +7,18 @@ import sys
 
 from bertsmith.cli.model_names import add_models, named_model
 from bertsmith.cli.precision_option import add_precision, say_precision
+from bertsmith.serving.defaults import (
+    GRACE_SECONDS,
+    HOST,
+    MAX_BODY_BYTES,
+    MAX_CHARACTERS,
+    MAX_QUEUE,
+    MAX_TEXTS,
+    MAX_TOKENS,
+    MAX_WAIT_MS,
+    PORT,
+    TIMEOUT_SECONDS,
+)
 
 HELP = "answer over HTTP: predictions, masked words, vectors and wordpieces of several models"
 EXAMPLES = """examples:
@@ -21,8 +33,8 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_models(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
+    parser.add_argument("--host", default=HOST, help=f"where to listen ({HOST})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"0 takes a free one ({PORT})")
     parser.add_argument("--device", help="cpu or cuda; a GPU where there is one")
     add_precision(parser)
     batches = parser.add_argument_group("batches")
@@ -32,29 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     batches.add_argument(
         "--max-wait-ms",
         type=float,
-        default=2.0,
+        default=MAX_WAIT_MS,
         metavar="MS",
-        help="how long the first text of a batch waits for others (2)",
+        help=f"how long the first text of a batch waits for others ({MAX_WAIT_MS:g})",
     )
     limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--max-queue", type=int, default=4096, metavar="N", help="texts that wait, a model (4096)"
-    )
-    limits.add_argument(
-        "--timeout", type=float, default=30, metavar="S", help="seconds a request may take (30)"
-    )
-    limits.add_argument(
-        "--grace", type=float, default=30, metavar="S", help="seconds to finish in at SIGTERM (30)"
-    )
-    limits.add_argument(
-        "--max-body-bytes", type=int, default=4 * 2**20, metavar="N", help="of a request (4 MiB)"
-    )
-    limits.add_argument(
-        "--max-texts", type=int, default=1024, metavar="N", help="of a request (1024)"
-    )
-    limits.add_argument(
-        "--max-characters", type=int, default=100_000, metavar="N", help="of a text (100000)"
-    )
+    for option, default, help_text in (
+        ("--max-queue", MAX_QUEUE, f"texts that wait, a model ({MAX_QUEUE})"),
+        ("--max-body-bytes", MAX_BODY_BYTES, f"of a request ({MAX_BODY_BYTES // 2**20} MiB)"),
+        ("--max-texts", MAX_TEXTS, f"of a request ({MAX_TEXTS})"),
+        ("--max-characters", MAX_CHARACTERS, f"of a text ({MAX_CHARACTERS})"),
+        ("--max-tokens", MAX_TOKENS, f"that are read for a text, with all windows ({MAX_TOKENS})"),
+    ):
+        limits.add_argument(option, type=int, default=default, metavar="N", help=help_text)
+    for option, seconds, help_text in (
+        ("--timeout", TIMEOUT_SECONDS, f"seconds a request may take ({TIMEOUT_SECONDS:g})"),
+        ("--grace", GRACE_SECONDS, f"seconds to finish in at SIGTERM ({GRACE_SECONDS:g})"),
+    ):
+        limits.add_argument(option, type=float, default=seconds, metavar="S", help=help_text)
     access = parser.add_argument_group("access")
     access.add_argument(
         "--api-keys-file", metavar="FILE", help="keys, one a line, of which clients must send one"
@@ -87,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
         max_body_bytes=args.max_body_bytes,
         max_texts=args.max_texts,
         max_characters=args.max_characters,
+        max_tokens=args.max_tokens,
         max_queue=args.max_queue,
         timeout_seconds=args.timeout,
         grace_seconds=args.grace,

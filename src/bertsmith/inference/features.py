@@ -89,7 +89,8 @@ def attention_maps(
     Args:
         model: any; one whose layers do not attend has no maps.
         batch: packed sequences.
-        layers: of which, from 0, since maps of all of them are large; None: of all.
+        layers: of which, from 0, since maps of all of them are large; None: of all. They are as
+            large as the longest sequence makes them, for each: give few long ones at once.
 
     Raises:
         ConfigError: the model was exported.

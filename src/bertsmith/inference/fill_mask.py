@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from bertsmith.text.tokenizer import Tokenizer
 BATCH_SEQUENCES = 32
 # Each has a row as long as the vocabulary: 60 MB for the published ones.
 MASKS_AT_ONCE = 512
+
+_Shown = tuple[tuple[int, ...], int]
+"""The pieces that are shown of a word, and how many masks stand for the rest."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def fill_mask(
 
     Raises:
         ConfigError: the model has no such head, or `top_k` is out of range.
-        DataError: the text has no [MASK], or is longer than the model can read; a word is none or
-            one that the vocabulary has no wordpieces for.
+        DataError: the text has no [MASK], or is longer than the model can read; a word is none, or
+            one that the vocabulary has no wordpieces for, or one that makes the text too long.
     """
     check_fills_masks(model)
     if not 1 <= top_k <= tokenizer.vocab_size:
@@ -137,7 +140,11 @@ def compared_words(
         tokenizer: the model's.
         encoding: of a text, as `encode_masked` gives it.
         spelled: the words, as `spelled_words` gives them.
+
+    Raises:
+        DataError: with one of them the text is longer than the model can read.
     """
+    check_words_fit(encoding, spelled, model.config.max_position_embeddings)
     masks = _masks(tokenizer, encoding)
     return [_compared(model, tokenizer, encoding, mask, spelled) for mask in masks]
 
@@ -149,6 +156,56 @@ def spelled_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, list[
         DataError: a word is none, or one that the vocabulary has no wordpieces for.
     """
     return {word: _spelled(tokenizer, word) for word in words}
+
+
+def check_words_fit(
+    encoding: Encoding, spelled: Mapping[str, Sequence[int]], max_length: int
+) -> None:
+    """See that a text can be read with each of the words in the place of one [MASK].
+
+    Args:
+        encoding: of the text.
+        spelled: the words, as `spelled_words` gives them.
+        max_length: the most wordpieces that the model reads.
+
+    Raises:
+        DataError: with one of them the text is longer.
+    """
+    # A word of n wordpieces is read n times, so that this comes before what is read is written out.
+    for word, pieces in spelled.items():
+        length = len(encoding) - 1 + len(pieces)
+        if length > max_length:
+            raise DataError(
+                f"with the {len(pieces)} wordpieces of the word {reprlib.repr(word)} a text would "
+                f"have {length}, which is longer than the model's {max_length} positions; give a "
+                "shorter word or shorten the text"
+            )
+
+
+def count_comparisons(encoding: Encoding, spelled: Mapping[str, Sequence[int]]) -> tuple[int, int]:
+    """How much is computed to compare words in the place of one [MASK].
+
+    Args:
+        encoding: of the text.
+        spelled: the words, as `spelled_words` gives them.
+
+    Returns:
+        the sequences that the model reads, and their wordpieces together.
+    """
+    num_sequences = num_tokens = 0
+    before: Sequence[int] = []
+    # Words of as many wordpieces share the sequences that show what they begin with. Sorted, each
+    # has the one that it shares most with just before it.
+    for pieces in sorted(spelled.values(), key=lambda each: (len(each), *each)):
+        shared = 0
+        if len(before) == len(pieces):
+            alike = (a == b for a, b in zip(before, pieces, strict=True))
+            shared = 1 + sum(takewhile(bool, alike))
+        count = max(0, len(pieces) - shared)
+        num_sequences += count
+        num_tokens += count * (len(encoding) - 1 + len(pieces))
+        before = pieces
+    return num_sequences, num_tokens
 
 
 def _masks(tokenizer: Tokenizer, encoding: Encoding) -> list[int]:
@@ -175,19 +232,17 @@ def _compared(
     spelled: Mapping[str, Sequence[int]],
 ) -> list[Candidate]:
     """The words in the place of one mask, the likeliest first."""
-    # What the model has to read: words that begin alike, and all of one piece, ask the same.
-    sequences: dict[tuple[int, ...], int] = {}
-    asked: list[tuple[str, tuple[int, ...], int]] = []
+    # What the model has to read, by what it shows of a word: words of as many pieces that begin
+    # alike, and all of one piece, ask the same.
+    asked: dict[_Shown, list[tuple[str, int]]] = {}
     for word, pieces in spelled.items():
         for place, piece in enumerate(pieces):
-            shown = [*pieces[:place], *[tokenizer.mask_id] * (len(pieces) - place)]
-            ids = (*encoding.ids[:mask], *shown, *encoding.ids[mask + 1 :])
-            sequences[ids] = mask + place
-            asked.append((word, ids, piece))
-    rows = _rows(model, tokenizer, encoding, mask, sequences)
+            shown = (tuple(pieces[:place]), len(pieces) - place)
+            asked.setdefault(shown, []).append((word, piece))
     log_probs = dict.fromkeys(spelled, 0.0)
-    for word, ids, piece in asked:
-        log_probs[word] += float(rows[ids][piece])
+    for shown, row in _rows(model, tokenizer, encoding, mask, list(asked)):
+        for word, piece in asked[shown]:
+            log_probs[word] += float(row[piece])
     found = [Candidate(word, math.exp(log_prob)) for word, log_prob in log_probs.items()]
     return sorted(found, key=lambda candidate: -candidate.probability)
 
@@ -197,21 +252,21 @@ def _rows(
     tokenizer: Tokenizer,
     encoding: Encoding,
     mask: int,
-    sequences: dict[tuple[int, ...], int],
-) -> dict[tuple[int, ...], Tensor]:
-    """(V,) log-probabilities at a place of each sequence."""
+    asked: Sequence[_Shown],
+) -> Iterator[tuple[_Shown, Tensor]]:
+    """(V,) log-probabilities of what follows each of the beginnings in the place of one mask."""
     device = next(model.parameters()).device
-    rows: dict[tuple[int, ...], Tensor] = {}
-    asked = list(sequences)
-    before, after = encoding.segment_ids[:mask], encoding.segment_ids[mask + 1 :]
+    before, after = encoding.ids[:mask], encoding.ids[mask + 1 :]
+    segments_before, segments_after = encoding.segment_ids[:mask], encoding.segment_ids[mask + 1 :]
     for first in range(0, len(asked), BATCH_SEQUENCES):
         part = asked[first : first + BATCH_SEQUENCES]
+        ids = [[*before, *shown, *[tokenizer.mask_id] * rest, *after] for shown, rest in part]
+        own = encoding.segment_ids[mask]
         segments = [
-            [*before, *[encoding.segment_ids[mask]] * (len(ids) - len(before) - len(after)), *after]
-            for ids in part
+            [*segments_before, *[own] * (len(shown) + rest), *segments_after]
+            for shown, rest in part
         ]
-        batch = Batch.from_sequences(part, segments).to(device)
-        places = [sequences[ids] for ids in part]
+        batch = Batch.from_sequences(ids, segments).to(device)
+        places = [mask + len(shown) for shown, _ in part]
         found = log_probs_at(model, batch, places, tokenizer.vocab_size).cpu()
-        rows |= dict(zip(part, found, strict=True))
-    return rows
+        yield from zip(part, found, strict=True)

@@ -22,7 +22,7 @@ from bertsmith.serving.errors import (
     of_library,
     of_validation,
 )
-from bertsmith.serving.guards import ApiKeys, BoundedBody, Headed, Measured
+from bertsmith.serving.guards import ApiKeys, BoundedBody, Caught, Headed, Measured
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.routes import build_router
@@ -50,9 +50,8 @@ def build_app(
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
         yield
-        app.state.is_stopping = True
         for model in models:
             await asyncio.to_thread(model.close)
 
@@ -66,16 +65,12 @@ def build_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.is_stopping = False
-
-    def is_ready() -> bool:
-        return not app.state.is_stopping and all(model.is_alive for model in models)
-
-    router = build_router(models, metrics, is_ready, int(time.time()))
+    router = build_router(models, metrics, int(time.time()))
     app.include_router(router)
     routes = [*router.routes, *app.routes]
     _answer_errors(app)
     # The last one added is the first one asked.
+    app.add_middleware(Caught)
     app.add_middleware(
         BoundedBody, max_bytes=limits.max_body_bytes, timeout_seconds=limits.timeout_seconds
     )
@@ -89,6 +84,7 @@ def build_app(
             allow_origins=list(cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
         )
     return app
 
@@ -108,11 +104,12 @@ def _answer_errors(app: FastAPI) -> None:
         described = {name: field.description or "" for name, field in fields.items()}
         return of_validation(error.errors(), described).response()
 
-    async def other_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    async def guards_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
         return RequestError(500, FAILED).response()
 
     app.add_exception_handler(RequestError, request_error)
     app.add_exception_handler(BertsmithError, library_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, validation_error)
-    app.add_exception_handler(Exception, other_error)
+    # Of the guards themselves; what goes wrong behind them is answered there.
+    app.add_exception_handler(Exception, guards_error)

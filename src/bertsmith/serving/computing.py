@@ -81,16 +81,15 @@ class Computing:
             torch.set_num_threads(self._part if has_others else self._cores)
 
     def attend(self, asked: list[Attended]) -> list[list[list[float]]]:
-        """(S, S) of each: one layer after the other, since maps are large."""
-        found: dict[int, list[list[float]]] = {}
-        for layer in {each.layer for each in asked}:
-            same = [each for each in asked if each.layer == layer]
-            batch = pack_examples([each.sequence for each in same]).to(self._embedder.device)
-            (maps,) = attention_maps(self._embedder.model, batch, layers=[layer])
-            for each, heads in zip(same, maps, strict=True):
-                size = len(each.sequence.input_ids)
-                found[id(each)] = heads[each.head, :size, :size].tolist()
-        return [found[id(each)] for each in asked]
+        """(S, S) of each."""
+        return [self._attended(each) for each in asked]
+
+    def _attended(self, asked: Attended) -> list[list[float]]:
+        """A sequence by itself: in a batch the maps of all have room for the longest one."""
+        batch = pack_examples([asked.sequence]).to(self._embedder.device)
+        ((heads,),) = attention_maps(self._embedder.model, batch, layers=[asked.layer])
+        weights: list[list[float]] = heads[asked.head].tolist()
+        return weights
 
     def states(self, asked: list[tuple[Example, int]]) -> list[Tensor]:
         """(S, H) of each sequence, of the layer that is named beside it."""

@@ -69,13 +69,17 @@ class RequestError(Exception):
         """The answer."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
         error = {
-            # An error may quote what the client sent, and that need not be characters.
-            "message": self.message.encode("utf-8", "replace").decode(),
+            "message": as_characters(self.message),
             "type": _KINDS.get(self.status, kind),
-            "param": self.param,
+            "param": None if self.param is None else as_characters(self.param),
             "code": self.code or _CODES.get(self.status, "error"),
         }
         return JSONResponse({"error": error}, self.status, self.headers)
+
+
+def as_characters(text: str) -> str:
+    """What a client has sent, which need not be characters, so that an error can quote it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def shortened(name: str) -> str:

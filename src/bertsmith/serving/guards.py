@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bertsmith.serving.errors import RequestError
+from bertsmith.serving.errors import FAILED, RequestError
 from bertsmith.serving.metrics import Metrics
 
 OPEN = ("/", "/health/live", "/health/ready")
@@ -22,6 +23,39 @@ DEADLINE = "bertsmith.deadline"
 """The key of a request's scope that holds when it must be answered, in seconds of the loop."""
 # A client that is still sending does not read; what is this much too long is cut off instead.
 _DRAINED_BODIES = 4
+
+_log = logging.getLogger(__name__)
+
+
+class Caught:
+    """Answers 500 where nobody has caught an error, and logs it.
+
+    The framework's own handler of all errors is outside of every guard: its answers would not have
+    the headers without which a browser keeps them from scripts of other origins.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:
+            if has_begun:  # there is no second answer
+                raise
+            _log.exception("a request could not be answered")
+            await RequestError(500, FAILED).response()(scope, receive, send)
 
 
 class Headed:

@@ -1,13 +1,23 @@
-"""What a client may ask for, and how long: the limits of the server, with their defaults."""
+"""What a client may ask for, and how long: the limits of the server."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bertsmith.errors import ConfigError
+from bertsmith.serving.defaults import (
+    GRACE_SECONDS,
+    MAX_BODY_BYTES,
+    MAX_CHARACTERS,
+    MAX_QUEUE,
+    MAX_TEXTS,
+    MAX_TOKENS,
+    TIMEOUT_SECONDS,
+)
 from bertsmith.serving.errors import RequestError
 
 
@@ -16,28 +26,29 @@ class Limits:
     """Limits of one server; docs/serving.md gives the reason for each default.
 
     Raises:
-        ConfigError: one is below what can work.
+        ConfigError: one is not above 0 or not finite, or the queue has no room for a request.
     """
 
-    max_body_bytes: int = 4 * 2**20
-    max_texts: int = 1024
+    max_body_bytes: int = MAX_BODY_BYTES
+    max_texts: int = MAX_TEXTS
     """Texts, or records, of one request."""
-    max_characters: int = 100_000
+    max_characters: int = MAX_CHARACTERS
     """Characters of one text, or of all texts of one record."""
-    max_tokens: int = 65_536
+    max_tokens: int = MAX_TOKENS
     """Tokens that the model reads for one text or record, all windows and choices together."""
-    max_queue: int = 4096
+    max_queue: int = MAX_QUEUE
     """Texts of one model that wait or are computed; at least `max_texts`."""
-    timeout_seconds: float = 30.0
+    timeout_seconds: float = TIMEOUT_SECONDS
     """From the end of a request's headers to its answer."""
-    grace_seconds: float = 30.0
+    grace_seconds: float = GRACE_SECONDS
     """How long accepted requests may go on once the server is told to stop."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
-                raise ConfigError(f"{field.name} ({value}) must be above 0")
+            # Nor is infinity a number of seconds that a clock or a Retry-After could hold.
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{field.name} ({value}) must be above 0 and finite")
         if self.max_queue < self.max_texts:
             raise ConfigError(
                 f"max_queue ({self.max_queue}) must be at least max_texts ({self.max_texts}), or "

@@ -69,10 +69,18 @@ class ModelQueue:
         )
         metrics.watch_queue(name, lambda: self._pending)
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the model's threads go on."""
-        return self._batcher.is_alive
+    def check_alive(self) -> None:
+        """See that the model's threads go on.
+
+        Raises:
+            RequestError: one of them has ended (503).
+        """
+        if not self._batcher.is_alive:
+            raise RequestError(
+                503,
+                f"{self._name} cannot be asked any more; ask another server, and have this one "
+                "restarted",
+            )
 
     def close(self) -> None:
         """Finish what was accepted, and end the threads."""
@@ -113,7 +121,7 @@ class ModelQueue:
         """Encode alone, with nothing to compute; `sizes` and `encode` as for `answers`.
 
         Raises:
-            RequestError: the queue is full (429), or the server is stopping (503).
+            RequestError: the queue is full (429), or the model's threads have ended (503).
         """
         with self._admitted(len(sizes)):
             return await self._in_turns(sizes, encode)
@@ -136,8 +144,7 @@ class ModelQueue:
     @contextmanager
     def _admitted(self, count: int) -> Iterator[None]:
         """Hold a place in the queue for each text."""
-        if not self.is_alive:
-            raise RequestError(503, "the server is stopping; ask another one, or later")
+        self.check_alive()
         if self._pending + count > self._limits.max_queue:
             # When half of what is there will have been computed.
             wait = self._pending * self._batcher.seconds_per_item / 2

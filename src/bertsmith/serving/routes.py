@@ -57,20 +57,17 @@ _MEANINGS = {
     422: "the request is not what it must be",
     429: "the queue is full; Retry-After says when to come again",
     500: "the model failed",
-    503: "the server is stopping",
+    503: "a model cannot be asked any more",
     504: "no answer in time",
 }
 
 
-def build_router(
-    models: Sequence[ServedModel], metrics: Metrics, is_ready: Callable[[], bool], created: int
-) -> APIRouter:
+def build_router(models: Sequence[ServedModel], metrics: Metrics, created: int) -> APIRouter:
     """The endpoints of a server.
 
     Args:
         models: with names of their own.
         metrics: what /metrics shows.
-        is_ready: whether requests are wanted.
         created: when the models were loaded, in seconds since 1970.
     """
     router = APIRouter()
@@ -217,8 +214,8 @@ def build_router(
     @router.get("/health/ready", responses=_errors(503))
     async def ready() -> Health:
         """Whether every model can be asked; needs no key."""
-        if not is_ready():
-            raise RequestError(503, "the server is stopping; ask another one")
+        for model in models:
+            model.check_alive()
         return Health(status="ready")
 
     @router.get(

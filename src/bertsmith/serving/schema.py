@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bertsmith.serving.errors import UNKNOWN_FIELD
+from bertsmith.serving.errors import UNKNOWN_FIELD, as_characters
 from bertsmith.text.notation import Notation
 
 Model = Annotated[
@@ -44,7 +44,8 @@ class _Request(BaseModel):
         fields = body if isinstance(body, dict) else {}
         unknown = next((name for name in fields if name not in cls.model_fields), None)
         if unknown is not None:
-            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"field": unknown})
+            shown = as_characters(unknown)  # pydantic fails at others
+            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"field": shown})
         return body
 
 

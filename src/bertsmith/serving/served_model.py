@@ -14,7 +14,12 @@ from bertsmith.errors import DataError
 from bertsmith.export.graph_bert import LAST_LAYER_ALONE, GraphBert
 from bertsmith.export.model_folder import LoadedModel
 from bertsmith.inference.embedder import Embedder, layer_index
-from bertsmith.inference.fill_mask import encode_masked, spelled_words
+from bertsmith.inference.fill_mask import (
+    check_words_fit,
+    count_comparisons,
+    encode_masked,
+    spelled_words,
+)
 from bertsmith.inference.predictor import Predictor
 from bertsmith.inference.word_in_context import (
     FoundWord,
@@ -24,6 +29,7 @@ from bertsmith.inference.word_in_context import (
 )
 from bertsmith.serving.batching import Item
 from bertsmith.serving.computing import Attended, Computing, Masked
+from bertsmith.serving.defaults import MAX_WAIT_MS
 from bertsmith.serving.errors import RequestError, about, shortened
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
@@ -32,7 +38,8 @@ from bertsmith.tasks.task import RecordTask
 from bertsmith.text.encoding import Encoding
 from bertsmith.training.record_evaluation import batch_tokens_on
 
-# One [MASK] and one word to compare are one comparison, which may take a sequence of its own.
+# Sequences that are read of a text with words to compare: for each [MASK] one for each wordpiece of
+# each word, less those that words share.
 MAX_COMPARISONS = 1000
 # The map of a head is the square of this many numbers, some megabytes of JSON.
 MAX_ATTENTION_TOKENS = 512
@@ -77,7 +84,7 @@ class ServedModel:
         metrics: Metrics,
         device: torch.device | str = "cpu",
         batch_tokens: int | None = None,
-        max_wait_seconds: float = 0.002,
+        max_wait_seconds: float = MAX_WAIT_MS / 1000,
     ) -> None:
         self.name = name
         self.limits = limits
@@ -126,10 +133,13 @@ class ServedModel:
         if self._is_exported:
             raise RequestError(422, f"{self.name}: {LAST_LAYER_ALONE}", param="model")
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its threads go on."""
-        return self._queue.is_alive
+    def check_alive(self) -> None:
+        """See that its threads go on.
+
+        Raises:
+            RequestError: one of them has ended (503).
+        """
+        self._queue.check_alive()
 
     async def predict(self, records: Sequence[Any]) -> Answers:
         """The task's answers; records as for `Predictor.predict`.
@@ -173,8 +183,8 @@ class ServedModel:
         """For each text the candidates for each of its [MASK]s, as `fill_mask` gives them.
 
         Raises:
-            RequestError: as `predict`, or words and masks are too many.
-            DataError: a text has no [MASK] or is too long, or a word has no wordpieces.
+            RequestError: as `predict`; or words are too many or too long, or have no wordpieces.
+            DataError: a text has no [MASK] or is too long.
         """
         if "masked_lm" not in self.model.heads:
             raise self._cannot("fill-mask", "masked_lm")
@@ -194,10 +204,9 @@ class ServedModel:
             if words is not None and spelled is None:
                 with about("words"):
                     spelled = spelled_words(self.tokenizer, words)
-            num_words = 0 if words is None else len(words)
-            items = [self._masked(text, top_k, spelled, num_words) for text in texts[start:stop]]
+            items = [self._masked(text, top_k, spelled) for text in texts[start:stop]]
             masks = sum(each.payload.encoding.ids.count(self.tokenizer.mask_id) for each in items)
-            num_candidates += masks * (num_words if words is not None else top_k)
+            num_candidates += masks * (top_k if words is None else len(words))
             if num_candidates > MAX_CANDIDATES:
                 raise DataError(
                     f"the answer would have more than {MAX_CANDIDATES:,} words, for all masks "
@@ -206,6 +215,9 @@ class ServedModel:
             return items
 
         sizes = self.limits.check_texts(texts, "text")
+        if words is not None:
+            with about("words"):
+                self.limits.check_texts(words, "word")
         return await self._queue.answers("fill_mask", sizes, "text", encode)
 
     async def tokenize(self, texts: Sequence[Any]) -> Answers:
@@ -343,9 +355,7 @@ class ServedModel:
             param="model",
         )
 
-    def _masked(
-        self, text: str, top_k: int, words: Mapping[str, list[int]] | None, num_words: int
-    ) -> Item:
+    def _masked(self, text: str, top_k: int, words: Mapping[str, list[int]] | None) -> Item:
         encoding = encode_masked(self.tokenizer, text)
         most = self.model.config.max_position_embeddings
         if len(encoding) > most:
@@ -353,11 +363,19 @@ class ServedModel:
                 f"a text of {len(encoding)} wordpieces is longer than the {most} that the model "
                 "reads; shorten it"
             )
-        count = encoding.ids.count(self.tokenizer.mask_id)
-        if count * num_words > MAX_COMPARISONS:
-            raise DataError(
-                f"{count} masks times {num_words} words are more than the {MAX_COMPARISONS:,} "
-                "that are compared at once; give fewer of either"
+        if words is None:
+            return Item(Masked(encoding, top_k, None), len(encoding))
+        masks = encoding.ids.count(self.tokenizer.mask_id)
+        with about("words"):
+            check_words_fit(encoding, words, most)
+            num_sequences, num_tokens = (
+                masks * each for each in count_comparisons(encoding, words)
             )
-        num_sequences = 1 if words is None else count * len(words)
-        return Item(Masked(encoding, top_k, words), len(encoding) * num_sequences)
+            if num_sequences > MAX_COMPARISONS or num_tokens > self.limits.max_tokens:
+                raise DataError(
+                    f"{masks} masks with {len(words)} words would be read as {num_sequences:,} "
+                    f"sequences of {num_tokens:,} tokens, and at most {MAX_COMPARISONS:,} of "
+                    f"{self.limits.max_tokens:,} are for one text; give fewer of either, or "
+                    "shorter words"
+                )
+        return Item(Masked(encoding, top_k, words), num_tokens)

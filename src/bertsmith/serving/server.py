@@ -22,12 +22,11 @@ from bertsmith.serving.connections import (
     KEEP_ALIVE_SECONDS,
     BoundedConnection,
 )
+from bertsmith.serving.defaults import HOST, MAX_WAIT_MS, PORT
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.served_model import ServedModel
 from bertsmith.training.parallelize import choose_device
-
-MAX_WAIT_MS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +39,8 @@ class ServerSettings:
 
     models: Sequence[tuple[str, str]]
     """Name and folder of each."""
-    host: str = "127.0.0.1"
-    port: int = 8000
+    host: str = HOST
+    port: int = PORT
     """0 takes one that is free."""
     device: str | None = None
     batch_tokens: int | None = None

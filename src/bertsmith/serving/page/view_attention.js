@@ -174,6 +174,9 @@ function weightOf(piece, other, weights) {
 
 /** ↑ ↓ go to the neighbour in the column, ← → to another head, and with Shift to another layer. */
 function moveByKey(event, step) {
+  if (event.altKey || event.ctrlKey || event.metaKey) {
+    return false; // the browser's own, such as Alt with ← for the page before
+  }
   const row = event.target.closest("li");
   const field = event.shiftKey ? "layer" : "head";
   const moves = {
