@@ -31,6 +31,7 @@ def test_every_task_of_the_shared_data_has_its_files(shared_data: Path, tmp_path
         assert recipe.train.epochs == 7
         assert recipe.train.seed == 3
         assert recipe.features.layers == ("embeddings", 0, 1, 2)
+        assert recipe.features.layer_norm
         assert recipe.features.lstm_hidden_size == 32
         assert recipe.data.max_train_records == 20
         task_of(recipe)

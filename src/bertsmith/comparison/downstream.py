@@ -146,11 +146,13 @@ def recipe_of(
 def _features_of(model: Path, mode: str) -> dict[str, Any]:
     """What the BiLSTM reads: of a frozen model all layers by ELMo's learned mix, else the last.
 
-    It is one layer whose two directions together are as wide as the model.
+    It is one layer whose two directions together are as wide as the model. The frozen layers are
+    normalised: systems differ in the scale of their vectors, some of them by a factor of ten, and
+    would else be told apart by it.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     lstm = {"lstm_layers": 1, "lstm_hidden_size": config["hidden_size"] // 2}
     if mode != "features":
         return {"layers": [-1], **lstm}
     layers = ["embeddings", *range(config["num_hidden_layers"])]
-    return {"layers": layers, "combine": "weighted_sum", **lstm}
+    return {"layers": layers, "combine": "weighted_sum", "layer_norm": True, **lstm}
