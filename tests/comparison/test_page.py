@@ -74,6 +74,21 @@ def test_it_shows_tables_pictures_sentences_and_how_it_was_made(
         assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
 
 
+def test_runs_that_came_to_nothing_are_seen_and_not_crowned() -> None:
+    rows = [
+        row("GloVe", "SST-2", "features", 80.1, majority=50.9),
+        row("ELMo", "SST-2", "features", 90.0, spread=None, num_failed=2),
+        row("GPT", "SST-2", "features", None, spread=None, num_failed=3),
+    ]
+    page = comparison_page(title="t", rows=rows)
+    words = words_of(page)
+    assert "SST-2 accuracy majority 50.9" in words
+    assert "ELMo 90.0 2 of 3 came to nothing 1,000" in words
+    assert "GPT diverged 1,000" in words
+    assert '<span class="best">80.1</span>' in page
+    assert page.count('class="best"') == 1
+
+
 def test_attention_of_what_looks_back_has_no_later_tokens(source: str) -> None:
     words = words_of(source)
     back = words[words.index("later tokens") :]

@@ -13,8 +13,9 @@ import pytest
 from tests.comparison.studies import small_plan, small_study
 
 from bertsmith.comparison import study as module
-from bertsmith.comparison.study import Cell
-from bertsmith.comparison.table import as_json, markdown, score
+from bertsmith.comparison.study import Cell, Results
+from bertsmith.comparison.system import FROZEN, WHOLE, PretrainedModel
+from bertsmith.comparison.table import as_json, markdown, result_rows, score
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.next_token import NextToken
@@ -103,6 +104,9 @@ def test_a_run_that_diverges_is_a_result(
     results = study.run()
     assert {cell.problem for cell in results.cells} == {"loss is nan at step 3"}
     assert "| diverged |" in markdown(study, results)
+    # The page has the same rows, and not one fewer for what came to nothing.
+    rows = result_rows(study, results)
+    assert [(each.mean, each.n, each.num_failed) for each in rows] == [(None, 1, 1)] * 2
 
 
 @pytest.mark.parametrize(
@@ -151,6 +155,33 @@ def test_numbers_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="must be at least 1"):
         small_study(material, tmp_path / "out", ["glove"], **changes)
+
+
+def test_what_failed_and_what_the_majority_gives_stand_beside_the_mean(
+    material: Path, tmp_path: Path
+) -> None:
+    study = small_study(material, tmp_path / "out", ["glove"])
+    made = PretrainedModel(
+        parameters=1, layer_parameters=0, tokens=9, steps=1, seconds=1.0, figures={}
+    )
+    figures = {"accuracy": 0.9, "majority_accuracy": 0.5}
+    cells = [
+        Cell(
+            task="sst2",
+            system="glove",
+            mode=FROZEN,
+            seed=seed,
+            figure=None if seed else "accuracy",
+            figures={} if seed else figures,
+            problem="diverged" if seed else None,
+        )
+        for seed in range(3)
+    ]
+    cells.append(Cell(task="sst2", system="glove", mode=WHOLE, seed=0, problem="diverged"))
+    text = markdown(study, Results({"glove": made}, cells))
+    assert "SST-2 (accuracy; majority 50.0) | trained" in text
+    assert "| GloVe | frozen features | 90.0 (2 of 3 came to nothing) |" in text
+    assert "| GloVe | fine-tuned | diverged |" in text
 
 
 def test_the_spread_is_the_sample_s_deviation() -> None:
