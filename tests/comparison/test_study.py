@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from tests.comparison.studies import small_plan, small_study
 
 from bertsmith.comparison import study as module
-from bertsmith.comparison.study import Cell, Results
+from bertsmith.comparison.downstream import Downstream, tasks_in
+from bertsmith.comparison.study import Cell, Results, Study
 from bertsmith.comparison.system import FROZEN, WHOLE, PretrainedModel
 from bertsmith.comparison.table import as_json, markdown, result_rows, score
 from bertsmith.errors import CheckpointError, ConfigError
@@ -113,7 +116,10 @@ def test_a_run_that_diverges_is_a_result(
     ("changes", "message"),
     [
         ({"limit": 5}, "limit is 5 and the comparison in .* was begun with None"),
-        ({"settings": {"train": {"epochs": 2}}}, "settings is .*epochs"),
+        (
+            {"settings": {"train": {"epochs": 2}}},
+            r"settings is train.epochs = 2 and .* train.epochs = 1",
+        ),
         ({"tokens": 4096}, "plan is tokens = 4096 .* tokens = 2048"),
     ],
 )
@@ -126,6 +132,28 @@ def test_another_comparison_is_not_mixed_in(
         changes = {"plan": small_plan(material, **changes)}
     with pytest.raises(ConfigError, match=message):
         small_study(material, tmp_path / "out", ["glove"], **changes).run()
+
+
+def test_figures_of_another_folder_of_tasks_are_not_taken_for_its_own(
+    material: Path, tmp_path: Path
+) -> None:
+    def study(*tasks: Downstream) -> Study:
+        return small_study(material, tmp_path / "out", ["glove"], tasks=tasks, num_seeds=1)
+
+    (sst2,) = tasks_in(material / "tasks", ["sst2"])
+    study(sst2).run()
+    other = tmp_path / "other"
+    shutil.copytree(material / "tasks", other)
+    (moved,) = tasks_in(other, ["sst2"])
+    message = rf"tasks is sst2.data.folder = {other} and .* was begun with sst2.data.folder = "
+    with pytest.raises(ConfigError, match=message):
+        study(moved).run()
+    # Another task may come from there, and is remembered beside the first.
+    mood = dataclasses.replace(moved, name="mood", title="mood")
+    assert len(study(mood).run().cells) == 2
+    study(sst2, mood).run()
+    with pytest.raises(ConfigError, match=r"tasks is mood\.data\.folder"):
+        study(dataclasses.replace(sst2, name="mood", title="mood")).run()
 
 
 def test_more_seeds_are_added(material: Path, tmp_path: Path) -> None:
