@@ -39,6 +39,26 @@ def test_every_task_of_the_shared_data_has_its_files(shared_data: Path, tmp_path
         assert all(next(source.read("dev")) for source in recipe.data.eval_sources().values())
 
 
+def test_mrpc_is_measured_as_in_the_table_beside_it(tmp_path: Path) -> None:
+    """Table 5 of the paper has accuracies of MRPC; table 1 and GLUE have F1."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"hidden_size": 64, "num_hidden_layers": 3}')
+    (mrpc,) = tasks_in(tmp_path, ["mrpc"])
+    recipe = recipe_of(
+        mrpc,
+        model,
+        "finetune",
+        seed=1,
+        max_seqlen=64,
+        limit=None,
+        output=tmp_path / "run",
+        settings={},
+    )
+    assert task_of(recipe).figure == "accuracy"
+    assert recipe.task["labels"] == ["0", "1"]
+
+
 def test_a_task_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'sst' is not a task here; those are sst2, mrpc"):
         tasks_in(tmp_path, ["sst"])

@@ -22,7 +22,7 @@ class Downstream:
     data: Mapping[str, Any]
     """The `[data]` section: a data set that has a name and its folder, or files."""
     task: Mapping[str, Any] = field(default_factory=dict)
-    """The `[task]` section, where the data set's name does not say it."""
+    """The `[task]` section, or what of it is to be another than the data set's name says."""
 
 
 # name: (title, the name of the data set)
@@ -32,6 +32,8 @@ _NAMED = {
     "ud-ewt": ("UD-EWT part of speech", "ud-ewt"),
     "wnut17": ("WNUT-17", "wnut17"),
 }
+# The figure of table 5 of the paper, where it is another than that of table 1 and the leaderboard.
+_FIGURES = {"mrpc": "accuracy"}
 TASKS = (*_NAMED, "squad")
 
 
@@ -66,7 +68,9 @@ def chosen_names(names: list[str] | None, known: tuple[str, ...]) -> list[str]:
 
 def _named(name: str, folder: Path) -> Downstream:
     title, data_set = _NAMED[name]
-    return Downstream(name=name, title=title, data={"name": data_set, "folder": str(folder)})
+    task = {"figure": _FIGURES[name]} if name in _FIGURES else {}
+    data = {"name": data_set, "folder": str(folder)}
+    return Downstream(name=name, title=title, data=data, task=task)
 
 
 def _squad(folder: Path) -> Downstream:
