@@ -64,6 +64,17 @@ def test_a_task_that_there_is_not_is_refused(tmp_path: Path) -> None:
         tasks_in(tmp_path, ["sst"])
 
 
+def test_all_of_squad_is_taken_before_a_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "squad").mkdir()
+    for name in ("train-v1.1-part.json", "dev-v1.1.json"):
+        (tmp_path / "squad" / name).touch()
+    (part,) = tasks_in(tmp_path, ["squad"])
+    assert Path(part.data["train"]).name == "train-v1.1-part.json"
+    (tmp_path / "squad" / "train-v1.1.json").touch()
+    (whole,) = tasks_in(tmp_path, ["squad"])
+    assert Path(whole.data["train"]).name == "train-v1.1.json"
+
+
 def test_a_folder_without_squad_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="leave squad out with --tasks"):
         tasks_in(tmp_path, ["squad"])

@@ -74,8 +74,9 @@ def _named(name: str, folder: Path) -> Downstream:
 
 
 def _squad(folder: Path) -> Downstream:
-    """SQuAD 1.1, or the part of its training set that is there."""
-    found = sorted(folder.glob("squad*/train-v1.1*.json*"))
+    """SQuAD 1.1, or where the whole is not there the part of its training set that is."""
+    whole = sorted(folder.glob("squad*/train-v1.1.json*"))
+    found = whole or sorted(folder.glob("squad*/train-v1.1*.json*"))
     dev = sorted(folder.glob("squad*/dev-v1.1.json*"))
     if not found or not dev:
         raise DataError(
