@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.comparison.studies import small_plan
 
-from bertsmith.comparison.by_objective import matched, pretrain_by_objective, recipe_of
+from bertsmith.comparison.by_objective import matched, pretrain_by_objective, pretrain_recipe_of
 from bertsmith.comparison.system import PretrainedModel
 from bertsmith.comparison.systems import SYSTEMS, chosen_systems
 from bertsmith.config import BertConfig
@@ -22,8 +22,8 @@ OWN = [s for s in SYSTEMS if s.shares is None and s.pretrain is pretrain_by_obje
 @pytest.mark.parametrize("system", OWN, ids=lambda system: system.name)
 def test_systems_differ_in_encoder_and_objective_alone(system: object, material: Path) -> None:
     plan = small_plan(material)
-    recipe = recipe_of(system, plan, Path("out")).to_dict()  # type: ignore[arg-type]
-    bert = recipe_of(chosen_systems(["bert"])[0], plan, Path("out")).to_dict()
+    recipe = pretrain_recipe_of(system, plan, Path("out")).to_dict()  # type: ignore[arg-type]
+    bert = pretrain_recipe_of(chosen_systems(["bert"])[0], plan, Path("out")).to_dict()
     assert set(recipe["tasks"]) <= set(task_names())
     assert recipe["train"] == bert["train"]
     assert recipe["optimizer"] == bert["optimizer"]
@@ -48,7 +48,7 @@ def test_an_lstm_is_about_as_large_as_the_bert(size: str) -> None:
 
 def test_settings_of_the_user_come_last(material: Path) -> None:
     settings = {"optimizer": {"learning_rate": 1.0}, "data": {"single_segment_prob": 0.5}}
-    recipe = recipe_of(
+    recipe = pretrain_recipe_of(
         chosen_systems(["bert"])[0], small_plan(material, settings=settings), Path("out")
     )
     assert recipe.optimizer.learning_rate == 1.0
@@ -72,7 +72,7 @@ def test_sizes_of_the_user_are_those_of_the_bert_that_all_match(
     vocab_size = 1000
     sizes = {}
     for name in ("elmo", "gpt", "bert_no_nsp"):
-        settings = recipe_of(chosen_systems([name])[0], plan, Path("out")).model
+        settings = pretrain_recipe_of(chosen_systems([name])[0], plan, Path("out")).model
         config = settings.config(vocab_size)
         assert config.hidden_size == plan.config(vocab_size).hidden_size
         assert (config.encoder, config.num_hidden_layers) == {
@@ -120,7 +120,7 @@ def test_a_size_that_there_is_not_is_refused(material: Path) -> None:
 def test_an_encoder_that_cannot_be_compiled_is_not(material: Path) -> None:
     plan = small_plan(material, compiles=True)
     of = {
-        name: recipe_of(chosen_systems([name])[0], plan, Path("out")).train.compile
+        name: pretrain_recipe_of(chosen_systems([name])[0], plan, Path("out")).train.compile
         for name in ("elmo", "gpt", "bert")
     }
     assert of == {"elmo": False, "gpt": True, "bert": True}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertsmith.comparison.downstream import TASKS, recipe_of, tasks_in
+from bertsmith.comparison.downstream import TASKS, finetune_recipe_of, tasks_in
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.training.finetuning import task_of
 
@@ -18,7 +18,7 @@ def test_every_task_of_the_shared_data_has_its_files(shared_data: Path, tmp_path
     found = tasks_in(shared_data / "tasks", None)
     assert [task.name for task in found] == list(TASKS)
     for task in found:
-        recipe = recipe_of(
+        recipe = finetune_recipe_of(
             task,
             model,
             "features",
@@ -45,7 +45,7 @@ def test_mrpc_is_measured_as_in_the_table_beside_it(tmp_path: Path) -> None:
     model.mkdir()
     (model / "config.json").write_text('{"hidden_size": 64, "num_hidden_layers": 3}')
     (mrpc,) = tasks_in(tmp_path, ["mrpc"])
-    recipe = recipe_of(
+    recipe = finetune_recipe_of(
         mrpc,
         model,
         "finetune",

@@ -26,7 +26,7 @@ MULTIPLE = 8
 
 def pretrain_by_objective(system: System, plan: Plan, folder: Path) -> PretrainedModel | Outcome:
     """Pre-train a system, or go on with it; see `Pretrain`."""
-    pretrained = pretrain(recipe_of(system, plan, folder), resume=True)
+    pretrained = pretrain(pretrain_recipe_of(system, plan, folder), resume=True)
     outcome = pretrained.outcome
     if outcome.stopped_by is not None:
         return outcome
@@ -42,7 +42,7 @@ def pretrain_by_objective(system: System, plan: Plan, folder: Path) -> Pretraine
     )
 
 
-def recipe_of(system: System, plan: Plan, folder: Path) -> PretrainRecipe:
+def pretrain_recipe_of(system: System, plan: Plan, folder: Path) -> PretrainRecipe:
     """The recipe by which a system is pre-trained.
 
     Raises:

@@ -91,7 +91,7 @@ def _squad(folder: Path) -> Downstream:
     )
 
 
-def recipe_of(
+def finetune_recipe_of(
     task: Downstream,
     model: Path,
     mode: str,

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.atomic import write_atomically
-from bertsmith.comparison.downstream import Downstream, recipe_of
+from bertsmith.comparison.downstream import Downstream, finetune_recipe_of
 from bertsmith.comparison.plan import Plan
 from bertsmith.comparison.system import PretrainedModel, System
 from bertsmith.comparison.systems import chosen_systems
@@ -182,7 +182,7 @@ class Study:
 
     def _learn(self, cell: Cell) -> Cell | Outcome:
         system = next(each for each in self.systems if each.name == cell.system)
-        recipe = recipe_of(
+        recipe = finetune_recipe_of(
             next(each for each in self.tasks if each.name == cell.task),
             self.model_folder(system),
             system.modes[cell.mode],
