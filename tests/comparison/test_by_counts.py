@@ -43,3 +43,12 @@ def test_a_budget_of_time_is_kept(material: Path, tmp_path: Path) -> None:
     assert isinstance(made, PretrainedModel)
     assert made.steps > 0
     assert made.figures["epochs"] >= 1
+
+
+def test_its_vectors_have_the_size_that_the_settings_give(material: Path, tmp_path: Path) -> None:
+    (system,) = chosen_systems(["glove"])
+    model = {"hidden_size": 64, "num_attention_heads": 1, "num_hidden_layers": 3}
+    plan = small_plan(material, tokens=2000, settings={"model": model})
+    system.pretrain(system, plan, tmp_path / "model")
+    config = load_model(tmp_path / "model").model.config
+    assert (config.hidden_size, config.num_hidden_layers) == (64, 1)

@@ -31,7 +31,6 @@ def source(study: WordStudy) -> str:
         title="BERT beside others",
         study=study,
         rows=ROWS,
-        findings=["What looks back loses most on tagging."],
         facts=[("shards", "held-out <shards>")],
     )
 
@@ -45,7 +44,7 @@ def test_it_shows_tables_pictures_sentences_and_how_it_was_made(
 ) -> None:
     words = words_of(source)
     for part in (
-        "BERT beside others What looks back loses most on tagging.",
+        "BERT beside others",
         "GloVe 80.1 ± 1.0 1,000 50,000 2.0",
         "BERT 90.0 1,000 50,000 2.0",
         "The paper's table 5",
@@ -72,6 +71,21 @@ def test_it_shows_tables_pictures_sentences_and_how_it_was_made(
         kind, _, data = str(picture["src"]).partition(",")
         assert kind == "data:image/png;base64"
         assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+
+
+def test_runs_that_came_to_nothing_are_seen_and_not_crowned() -> None:
+    rows = [
+        row("GloVe", "SST-2", "features", 80.1, majority=50.9),
+        row("ELMo", "SST-2", "features", 90.0, spread=None, num_failed=2),
+        row("GPT", "SST-2", "features", None, spread=None, num_failed=3),
+    ]
+    page = comparison_page(title="t", rows=rows)
+    words = words_of(page)
+    assert "SST-2 accuracy majority 50.9" in words
+    assert "ELMo 90.0 2 of 3 came to nothing 1,000" in words
+    assert "GPT diverged 1,000" in words
+    assert '<span class="best">80.1</span>' in page
+    assert page.count('class="best"') == 1
 
 
 def test_attention_of_what_looks_back_has_no_later_tokens(source: str) -> None:
@@ -105,7 +119,6 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
         title=HOSTILE,
         study=dataclasses.replace(found, word=HOSTILE),
         rows=hostile_rows,
-        findings=[HOSTILE],
         facts=[(HOSTILE, HOSTILE)],
     )
     assert "<script" not in page

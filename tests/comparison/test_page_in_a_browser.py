@@ -31,7 +31,7 @@ def test_all_of_it_is_to_be_read_and_nothing_is_asked_for(
 ) -> None:
     path = tmp_path / "report.html"
     facts = [("shards", "made of held-out text")]
-    write_page(path, title="Side by side", study=study, rows=ROWS, findings=["So."], facts=facts)
+    write_page(path, title="Side by side", study=study, rows=ROWS, facts=facts)
     with visiting(browser, f"file://{tmp_path}", size, scheme) as visit:
         visit.page.goto(path.as_uri())
         for summary in visit.page.locator("summary").all():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -13,8 +15,10 @@ import pytest
 from tests.comparison.studies import small_plan, small_study
 
 from bertsmith.comparison import study as module
-from bertsmith.comparison.study import Cell
-from bertsmith.comparison.table import as_json, markdown, score
+from bertsmith.comparison.downstream import Downstream, tasks_in
+from bertsmith.comparison.study import Cell, Results, Study
+from bertsmith.comparison.system import FROZEN, WHOLE, PretrainedModel
+from bertsmith.comparison.table import as_json, markdown, result_rows, score
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.next_token import NextToken
@@ -103,13 +107,19 @@ def test_a_run_that_diverges_is_a_result(
     results = study.run()
     assert {cell.problem for cell in results.cells} == {"loss is nan at step 3"}
     assert "| diverged |" in markdown(study, results)
+    # The page has the same rows, and not one fewer for what came to nothing.
+    rows = result_rows(study, results)
+    assert [(each.mean, each.n, each.num_failed) for each in rows] == [(None, 1, 1)] * 2
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"limit": 5}, "limit is 5 and the comparison in .* was begun with None"),
-        ({"settings": {"train": {"epochs": 2}}}, "settings is .*epochs"),
+        (
+            {"settings": {"train": {"epochs": 2}}},
+            r"settings is train.epochs = 2 and .* train.epochs = 1",
+        ),
         ({"tokens": 4096}, "plan is tokens = 4096 .* tokens = 2048"),
     ],
 )
@@ -122,6 +132,28 @@ def test_another_comparison_is_not_mixed_in(
         changes = {"plan": small_plan(material, **changes)}
     with pytest.raises(ConfigError, match=message):
         small_study(material, tmp_path / "out", ["glove"], **changes).run()
+
+
+def test_figures_of_another_folder_of_tasks_are_not_taken_for_its_own(
+    material: Path, tmp_path: Path
+) -> None:
+    def study(*tasks: Downstream) -> Study:
+        return small_study(material, tmp_path / "out", ["glove"], tasks=tasks, num_seeds=1)
+
+    (sst2,) = tasks_in(material / "tasks", ["sst2"])
+    study(sst2).run()
+    other = tmp_path / "other"
+    shutil.copytree(material / "tasks", other)
+    (moved,) = tasks_in(other, ["sst2"])
+    message = rf"tasks is sst2.data.folder = {other} and .* was begun with sst2.data.folder = "
+    with pytest.raises(ConfigError, match=message):
+        study(moved).run()
+    # Another task may come from there, and is remembered beside the first.
+    mood = dataclasses.replace(moved, name="mood", title="mood")
+    assert len(study(mood).run().cells) == 2
+    study(sst2, mood).run()
+    with pytest.raises(ConfigError, match=r"tasks is mood\.data\.folder"):
+        study(dataclasses.replace(sst2, name="mood", title="mood")).run()
 
 
 def test_more_seeds_are_added(material: Path, tmp_path: Path) -> None:
@@ -151,6 +183,33 @@ def test_numbers_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="must be at least 1"):
         small_study(material, tmp_path / "out", ["glove"], **changes)
+
+
+def test_what_failed_and_what_the_majority_gives_stand_beside_the_mean(
+    material: Path, tmp_path: Path
+) -> None:
+    study = small_study(material, tmp_path / "out", ["glove"])
+    made = PretrainedModel(
+        parameters=1, layer_parameters=0, tokens=9, steps=1, seconds=1.0, figures={}
+    )
+    figures = {"accuracy": 0.9, "majority_accuracy": 0.5}
+    cells = [
+        Cell(
+            task="sst2",
+            system="glove",
+            mode=FROZEN,
+            seed=seed,
+            figure=None if seed else "accuracy",
+            figures={} if seed else figures,
+            problem="diverged" if seed else None,
+        )
+        for seed in range(3)
+    ]
+    cells.append(Cell(task="sst2", system="glove", mode=WHOLE, seed=0, problem="diverged"))
+    text = markdown(study, Results({"glove": made}, cells))
+    assert "SST-2 (accuracy; majority 50.0) | trained" in text
+    assert "| GloVe | frozen features | 90.0 (2 of 3 came to nothing) |" in text
+    assert "| GloVe | fine-tuned | diverged |" in text
 
 
 def test_the_spread_is_the_sample_s_deviation() -> None:

@@ -76,6 +76,7 @@ def test_documents_are_whole_where_a_chunk_ends(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cooccurrence, "CHUNK_WORDPIECES", chunk)
+    monkeypatch.setattr(cooccurrence, "PIECE_WORDPIECES", 15)
     documents = random_documents(5)
     found = count_cooccurrences(write(tmp_path / "c", documents), window=4)
     assert as_dict(found) == pytest.approx(plain_count(documents, 4), rel=1e-5)
@@ -87,7 +88,8 @@ def test_documents_are_whole_where_a_chunk_ends(
 def test_what_does_not_fit_in_memory_counts_the_same(
     pairs_in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertsmith.data.corpus_reader.BLOCK_WORDPIECES", 40)
+    monkeypatch.setattr(cooccurrence, "PIECE_WORDPIECES", 20)
+    monkeypatch.setattr(cooccurrence, "CHUNK_WORDPIECES", 40)
     spilled: list[int] = []
     original = cooccurrence._spill
 
@@ -106,14 +108,35 @@ def test_what_does_not_fit_in_memory_counts_the_same(
 
 
 def test_reading_ends_where_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertsmith.data.corpus_reader.BLOCK_WORDPIECES", 40)
+    monkeypatch.setattr(cooccurrence, "PIECE_WORDPIECES", 20)
+    monkeypatch.setattr(cooccurrence, "CHUNK_WORDPIECES", 40)
     corpus = write(tmp_path / "corpus", random_documents(2))
     whole = count_cooccurrences(corpus)
-    part = count_cooccurrences(corpus, max_wordpieces=100)
-    assert 100 <= part.num_wordpieces < 200 < whole.num_wordpieces
+    for budget in (39, 100, 120):
+        assert count_cooccurrences(corpus, max_wordpieces=budget).num_wordpieces == budget
+    assert count_cooccurrences(corpus, max_wordpieces=10**6).num_wordpieces == whole.num_wordpieces
     answers = iter([False, True])
     one = count_cooccurrences(corpus, is_over=lambda: next(answers))
-    assert 0 < one.num_wordpieces < part.num_wordpieces
+    assert one.num_wordpieces == 40
+
+
+def test_a_part_of_the_corpus_is_of_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cooccurrence, "PIECE_WORDPIECES", 20)
+    # Ten wordpieces a document, and every tenth of the corpus has a wordpiece of its own.
+    documents = [[[tenth] * 10] for tenth in range(10) for _ in range(40)]
+    corpus = write(tmp_path / "corpus", documents)
+
+    def tenths(seed: int) -> dict[int, float]:
+        found = count_cooccurrences(corpus, max_wordpieces=1205, seed=seed)
+        # A window that sees two documents would count two different wordpieces.
+        assert (found.rows == found.columns).all()
+        return dict(zip(found.rows.tolist(), found.counts.tolist(), strict=True))
+
+    # 60 of 200 pieces: that one tenth has none of them is a matter of 1 in 2,000.
+    assert len(tenths(1)) == 10
+    assert tenths(1) == tenths(1) != tenths(2)
 
 
 def test_a_window_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ CONFIG = BertConfig(
     max_position_embeddings=12,
     initializer_range=0.2,
 )
-FEATURES = FeaturesConfig(layers=("embeddings", -1), combine="weighted_sum", lstm_hidden_size=5)
+FEATURES = FeaturesConfig(
+    layers=("embeddings", -1), combine="weighted_sum", layer_norm=True, lstm_hidden_size=5
+)
 BATCH = Batch.from_sequences([[2, 5, 6, 8, 9, 3], [2, 7, 3]])
 CLASSES = ["bad", "good", "neither"]
 

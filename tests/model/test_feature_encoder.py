@@ -70,6 +70,25 @@ def test_the_weighted_sum_starts_as_the_mean_and_learns_its_weights() -> None:
     torch.testing.assert_close(read_by_the_lstm(bert, features), states[3])
 
 
+@pytest.mark.parametrize("combine", ["concat", "weighted_sum"])
+def test_normalised_layers_have_one_scale_however_small_the_encoder_makes_them(
+    combine: str,
+) -> None:
+    bert, features = build(layers=("embeddings", -1), combine=combine, layer_norm=True)
+    with torch.no_grad():
+        for norm in (bert.embeddings.layer_norm, bert.encoder.layers[-1].feed_forward_layer_norm):
+            norm.weight.mul_(0.01)
+    first, *_, last = bert(BATCH, all_hidden_states=True).all_hidden_states
+    assert first.std() < 0.02
+    # (T, H) of each, as the definition has it.
+    one, other = (
+        (x - x.mean(-1, keepdim=True)) / x.var(-1, unbiased=False, keepdim=True).sqrt()
+        for x in (first, last)
+    )
+    expected = torch.cat([one, other], -1) if combine == "concat" else (one + other) / 2
+    torch.testing.assert_close(read_by_the_lstm(bert, features), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_tokens_and_sequences_get_two_directions() -> None:
     bert, features = build(lstm_hidden_size=5)
     output = features(bert, BATCH)
@@ -108,6 +127,7 @@ def test_no_gradient_reaches_bert() -> None:
         ({"layers": ("last",)}, "names 'last', which must be a number, -1 for the last"),
         ({"layers": (True,)}, "names True"),
         ({"combine": "mean"}, r"combine \('mean'\) must be one of concat, weighted_sum"),
+        ({"layer_norm": 1}, r"features\.layer_norm \(1\) must be true or false"),
         ({"lstm_layers": 0}, r"lstm_layers \(0\) must be at least 1"),
         ({"lstm_hidden_size": 2.5}, r"lstm_hidden_size \(2.5\) must be at least 1"),
     ],
@@ -123,7 +143,9 @@ def test_two_names_of_one_layer_are_one_layer() -> None:
 
 
 def test_a_configuration_can_be_stored_and_read_again() -> None:
-    config = FeaturesConfig(layers=("embeddings", -1), combine="weighted_sum", lstm_layers=1)
+    config = FeaturesConfig(
+        layers=("embeddings", -1), combine="weighted_sum", layer_norm=True, lstm_layers=1
+    )
     assert FeaturesConfig.from_dict(config.to_dict()) == config
     assert FeaturesConfig.from_dict({}) == FeaturesConfig()
     with pytest.raises(ConfigError, match=r"features\.layer is not a setting"):

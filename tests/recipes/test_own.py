@@ -113,12 +113,19 @@ def test_the_page_says_what_was_measured_and_what_was_not_run(
     assert cells(page, "`whole-word`")[:2] == ["not run", "not run"]
     assert page.count("Pre-training: not run.") == 2
     ablation = copy.deepcopy(results)
+    mrpc = copy.deepcopy(ablation["tasks"]["sst2"]) | {"figure": "f1", "mean": 0.8, "std": 0.01}
+    for run in mrpc["seeds"][:2]:
+        run["figures"]["f1"] = 0.8
+    ablation["tasks"]["mrpc"] = mrpc
     ablation["run"] = "mini-no-nsp"
     del ablation["held_out"]["pairs-128"]
     page = write_page.page({"mini": results, "mini-no-nsp": ablation, "mini-masked-lm": ablation})
     assert cells(page, "masked-LM perplexity, pairs of 128")[:3] == ["", "", "12.18"]
     assert cells(page, "next-sentence accuracy")[:3] == ["", "", "97.5"]
-    assert cells(page, "`no-nsp`")[:2] == ["12.18", "86.0 ± 1.4"]
+    # The paper's ablations have accuracies of MRPC, where its other tables have F1.
+    assert cells(page, "`no-nsp`")[:3] == ["12.18", "86.0 ± 1.4", "86.0 ± 1.4"]
+    assert "| perplexity | SST-2, accuracy | MRPC, accuracy |" in page
+    assert cells(page, "MRPC, F1")[1] == "80.0 ± 1.0"
 
 
 def test_the_page_in_the_documents_is_that_of_the_files_of_results(

@@ -82,7 +82,8 @@ def test_the_recipe_is_written_out_whole(finished: Finished) -> None:
     assert FinetuneRecipe.load(path) == settings
     written = tomllib.loads(path.read_text())
     assert written["mode"] == "features"
-    assert written["features"] == LAYERS | {"combine": "concat", "lstm_layers": 2}
+    own = {"combine": "concat", "layer_norm": False, "lstm_layers": 2}
+    assert written["features"] == LAYERS | own
 
 
 def test_answers_are_found_by_features(start: Path, tmp_path: Path) -> None:

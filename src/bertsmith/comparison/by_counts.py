@@ -42,6 +42,7 @@ def pretrain_by_counts(system: System, plan: Plan, folder: Path) -> PretrainedMo
         corpus,
         max_wordpieces=plan.tokens,
         is_over=has_counted,
+        seed=plan.seed,
         device=device,
         scratch=folder.parent,
     )

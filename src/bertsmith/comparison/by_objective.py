@@ -26,7 +26,7 @@ MULTIPLE = 8
 
 def pretrain_by_objective(system: System, plan: Plan, folder: Path) -> PretrainedModel | Outcome:
     """Pre-train a system, or go on with it; see `Pretrain`."""
-    pretrained = pretrain(recipe_of(system, plan, folder), resume=True)
+    pretrained = pretrain(pretrain_recipe_of(system, plan, folder), resume=True)
     outcome = pretrained.outcome
     if outcome.stopped_by is not None:
         return outcome
@@ -42,7 +42,7 @@ def pretrain_by_objective(system: System, plan: Plan, folder: Path) -> Pretraine
     )
 
 
-def recipe_of(system: System, plan: Plan, folder: Path) -> PretrainRecipe:
+def pretrain_recipe_of(system: System, plan: Plan, folder: Path) -> PretrainRecipe:
     """The recipe by which a system is pre-trained.
 
     Raises:
@@ -52,12 +52,6 @@ def recipe_of(system: System, plan: Plan, folder: Path) -> PretrainRecipe:
     kind = encoder_class(str(system.settings.get("model", {}).get("encoder", config.encoder)))
     length = {"steps": plan.steps} if plan.minutes is None else {"budget_minutes": plan.minutes}
     values: dict[str, Any] = {
-        "model": {
-            "preset": plan.size,
-            "max_position_embeddings": plan.max_seqlen,
-            "hidden_dropout_prob": 0.0,
-            "attention_probs_dropout_prob": 0.0,
-        },
         "data": {
             "train": str(plan.train),
             "eval": str(plan.held_out),
@@ -75,9 +69,11 @@ def recipe_of(system: System, plan: Plan, folder: Path) -> PretrainRecipe:
         },
     }
     values = _over(_over(values, system.settings), plan.settings)
-    if system.matched_size is not None and system.matched_size not in values["model"]:
-        size = matched(system.matched_size, values["model"], config)
-        values["model"][system.matched_size] = size
+    own = dict(system.settings.get("model", {}))
+    if system.matched_size is not None:
+        own[system.matched_size] = matched(system.matched_size, own, config)
+    # A user's sizes are the BERT's, and what makes another system of it comes after them.
+    values["model"] = plan.model | own
     return PretrainRecipe.from_dict(_over(values, {"train": {"output": str(folder)}}))
 
 

@@ -19,7 +19,7 @@ from bertsmith.demo.run import VOCAB_SIZE
 from bertsmith.demo.text import write_demo_text
 from bertsmith.text.trainer import train_vocabulary
 
-TASKS = ("source", "capitals")
+DEMO_TASKS = ("source", "capitals")
 # So that the documents held out are the same in every comparison.
 SEED = 12345
 
@@ -47,7 +47,7 @@ def demo_tasks(folder: Path, names: list[str] | None) -> list[Downstream]:
             task={"name": "token_classification"},
         ),
     }
-    return [known[name] for name in chosen_names(names, TASKS)]
+    return [known[name] for name in chosen_names(names, DEMO_TASKS)]
 
 
 def write_demo_data(folder: Path, say: Callable[[str], None], *, with_shards: bool) -> None:

@@ -22,7 +22,7 @@ class Downstream:
     data: Mapping[str, Any]
     """The `[data]` section: a data set that has a name and its folder, or files."""
     task: Mapping[str, Any] = field(default_factory=dict)
-    """The `[task]` section, where the data set's name does not say it."""
+    """The `[task]` section, or what of it is to be another than the data set's name says."""
 
 
 # name: (title, the name of the data set)
@@ -32,6 +32,8 @@ _NAMED = {
     "ud-ewt": ("UD-EWT part of speech", "ud-ewt"),
     "wnut17": ("WNUT-17", "wnut17"),
 }
+# The figure of table 5 of the paper, where it is another than that of table 1 and the leaderboard.
+_FIGURES = {"mrpc": "accuracy"}
 TASKS = (*_NAMED, "squad")
 
 
@@ -66,12 +68,15 @@ def chosen_names(names: list[str] | None, known: tuple[str, ...]) -> list[str]:
 
 def _named(name: str, folder: Path) -> Downstream:
     title, data_set = _NAMED[name]
-    return Downstream(name=name, title=title, data={"name": data_set, "folder": str(folder)})
+    task = {"figure": _FIGURES[name]} if name in _FIGURES else {}
+    data = {"name": data_set, "folder": str(folder)}
+    return Downstream(name=name, title=title, data=data, task=task)
 
 
 def _squad(folder: Path) -> Downstream:
-    """SQuAD 1.1, or the part of its training set that is there."""
-    found = sorted(folder.glob("squad*/train-v1.1*.json*"))
+    """SQuAD 1.1, or where the whole is not there the part of its training set that is."""
+    whole = sorted(folder.glob("squad*/train-v1.1.json*"))
+    found = whole or sorted(folder.glob("squad*/train-v1.1*.json*"))
     dev = sorted(folder.glob("squad*/dev-v1.1.json*"))
     if not found or not dev:
         raise DataError(
@@ -86,7 +91,7 @@ def _squad(folder: Path) -> Downstream:
     )
 
 
-def recipe_of(
+def finetune_recipe_of(
     task: Downstream,
     model: Path,
     mode: str,
@@ -146,11 +151,13 @@ def recipe_of(
 def _features_of(model: Path, mode: str) -> dict[str, Any]:
     """What the BiLSTM reads: of a frozen model all layers by ELMo's learned mix, else the last.
 
-    It is one layer whose two directions together are as wide as the model.
+    It is one layer whose two directions together are as wide as the model. The frozen layers are
+    normalised: systems differ in the scale of their vectors, some of them by a factor of ten, and
+    would else be told apart by it.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     lstm = {"lstm_layers": 1, "lstm_hidden_size": config["hidden_size"] // 2}
     if mode != "features":
         return {"layers": [-1], **lstm}
     layers = ["embeddings", *range(config["num_hidden_layers"])]
-    return {"layers": layers, "combine": "weighted_sum", **lstm}
+    return {"layers": layers, "combine": "weighted_sum", "layer_norm": True, **lstm}

@@ -43,7 +43,6 @@ def write_page(
     title: str,
     study: WordStudy | None = None,
     rows: Sequence[ResultRow] = (),
-    findings: Sequence[str] = (),
     facts: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write the page; what it is not given it has no section for.
@@ -53,13 +52,12 @@ def write_page(
         title: of the page.
         study: a word in its sentences.
         rows: figures on tasks, shown beside those of the paper's table 5.
-        findings: what the figures say, a paragraph each.
         facts: how all of it was made: a name and what is to be said.
 
     Raises:
         DataError: the file cannot be written.
     """
-    page = comparison_page(title=title, study=study, rows=rows, findings=findings, facts=facts)
+    page = comparison_page(title=title, study=study, rows=rows, facts=facts)
     write_atomically(Path(path), [page.encode()])
 
 
@@ -68,14 +66,12 @@ def comparison_page(
     title: str,
     study: WordStudy | None = None,
     rows: Sequence[ResultRow] = (),
-    findings: Sequence[str] = (),
     facts: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Make the page; arguments as for `write_page`."""
     environment = page_environment(Path(__file__).parent)
     return environment.get_template("comparison.html").render(
         title=title,
-        findings=findings,
         facts=facts,
         rows=rows,
         tables=mode_tables(rows),

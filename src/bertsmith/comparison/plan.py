@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertsmith.config import BertConfig
+from bertsmith.config import SIZES, BertConfig
 from bertsmith.errors import ConfigError
+from bertsmith.training.recipe import ModelSettings
 
 MAX_SEQLEN = 128
 NEVER = 10**9
@@ -22,7 +23,7 @@ class Plan:
     """What every system is pre-trained on, how long, and how large it is.
 
     Raises:
-        ConfigError: there is no budget, or more than one.
+        ConfigError: there is no budget, or more than one; or the sizes make no BERT.
     """
 
     train: Path
@@ -43,7 +44,9 @@ class Plan:
     compiles: bool = False
     """Whether encoders that can be compiled are."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the recipes of pre-training, before what a system needs: sections of settings."""
+    """Of the recipes of pre-training: sections, whose settings replace what is usual here. Those of
+    `model` make the BERT whose size all systems have, and a system's own come after them; all
+    others come last."""
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.tokens is None):
@@ -54,6 +57,7 @@ class Plan:
         budget, name = (self.minutes, "minutes") if self.tokens is None else (self.tokens, "tokens")
         if not budget or not 0 < budget < math.inf:
             raise ConfigError(f"--{name} ({budget!r}) must be above 0")
+        self._sizes()
 
     @property
     def steps(self) -> int | None:
@@ -61,11 +65,35 @@ class Plan:
         return None if self.tokens is None else math.ceil(self.tokens / self.batch_tokens)
 
     def config(self, vocab_size: int) -> BertConfig:
-        """The BERT that is compared; without dropout, since no text is seen often."""
-        return BertConfig.preset(
-            self.size,
-            vocab_size=vocab_size,
-            max_position_embeddings=self.max_seqlen,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
+        """The BERT that is compared, as the settings make it."""
+        return self._sizes().config(vocab_size)
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Its section of a recipe; without dropout, since no text is seen often."""
+        usual = {
+            "preset": self.size,
+            "max_position_embeddings": self.max_seqlen,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+        }
+        return usual | dict(self.settings.get("model", {}))
+
+    def _sizes(self) -> ModelSettings:
+        own = self.settings.get("model", {})
+        if self.size not in SIZES:
+            raise ConfigError(f"--size ({self.size!r}) must be one of {', '.join(SIZES)}")
+        for name in ("init", "encoder"):
+            if name in own:
+                raise ConfigError(
+                    f"pretrain.model.{name} ({own[name]!r}) cannot be set, since every system "
+                    "begins anew with an encoder of its own; remove it"
+                )
+        try:
+            return ModelSettings.from_dict(self.model)
+        except ConfigError as error:
+            given = ", ".join(f"pretrain.model.{name}={value}" for name, value in own.items())
+            problems = "; ".join(str(error).splitlines())
+            raise ConfigError(
+                f"{given} with --size {self.size} makes no BERT: {problems}"
+            ) from None

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from bertsmith.comparison.labelled_sentences import LabelledSentence
 from bertsmith.comparison.page import write_page
-from bertsmith.comparison.result_table import ResultRow
 from bertsmith.comparison.study import Results, Study
-from bertsmith.comparison.table import cells_of, losses_of, score
+from bertsmith.comparison.table import losses_of, result_rows
 from bertsmith.comparison.word_files import PAGE, write_word_study
 from bertsmith.comparison.word_study import first_places
 from bertsmith.export.model_folder import load_model
@@ -67,34 +66,6 @@ def write_report(study: Study, results: Results, looked_at: LookedAt | None) -> 
         facts=_facts(study, results),
     )
     return path
-
-
-def result_rows(study: Study, results: Results) -> list[ResultRow]:
-    """A row for each system, task and way of using it that has a figure."""
-    rows = []
-    for task in study.tasks:
-        for system in study.systems:
-            for mode in system.modes:
-                cells = cells_of(results.cells, task, system, mode)
-                reached = score(cells)
-                if reached is None:
-                    continue
-                figure = next(cell.figure for cell in cells if cell.figure is not None)
-                rows.append(
-                    ResultRow(
-                        system=system.title,
-                        task=task.title,
-                        mode=mode,
-                        mean=100 * reached.mean,
-                        spread=None if reached.std is None else 100 * reached.std,
-                        n=reached.num_seeds,
-                        trained_parameters=max(cell.trained_parameters for cell in cells),
-                        tokens=results.pretrained[system.name].tokens,
-                        seconds=sum(cell.seconds for cell in cells),
-                        figure=figure.replace("_", " "),
-                    )
-                )
-    return rows
 
 
 def _facts(study: Study, results: Results) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.atomic import write_atomically
-from bertsmith.comparison.downstream import Downstream, recipe_of
+from bertsmith.comparison.downstream import Downstream, finetune_recipe_of
 from bertsmith.comparison.plan import Plan
 from bertsmith.comparison.system import PretrainedModel, System
 from bertsmith.comparison.systems import chosen_systems
@@ -182,7 +182,7 @@ class Study:
 
     def _learn(self, cell: Cell) -> Cell | Outcome:
         system = next(each for each in self.systems if each.name == cell.system)
-        recipe = recipe_of(
+        recipe = finetune_recipe_of(
             next(each for each in self.tasks if each.name == cell.task),
             self.model_folder(system),
             system.modes[cell.mode],
@@ -220,7 +220,7 @@ class Study:
         return self.output / "runs" / cell.file_name.removesuffix(".json")
 
     def _terms(self) -> dict[str, Any]:
-        """What every cell depends on; systems, tasks and seeds may be more the next time."""
+        """What cells depend on; systems, tasks and seeds may be more the next time."""
         plan = dataclasses.asdict(self.plan)
         terms = {
             "plan": {key: value for key, value in plan.items() if key not in ("train", "held_out")},
@@ -229,6 +229,9 @@ class Study:
             "held_out": str(self.plan.held_out),
             "limit": self.limit,
             "settings": dict(self.settings),
+            "tasks": {
+                each.name: {"data": dict(each.data), "task": dict(each.task)} for each in self.tasks
+            },
         }
         plain: dict[str, Any] = json.loads(json.dumps(terms, default=str))
         return plain
@@ -249,6 +252,10 @@ class Study:
             then = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise CheckpointError(f"{path} is damaged; choose another folder") from None
+        tasks = then.get("tasks", {})
+        terms["tasks"] = tasks | terms["tasks"]
+        # A task that one of the two has not is no difference.
+        then["tasks"] = terms["tasks"] | tasks
         for key, value in terms.items():
             if then.get(key) != value:
                 before, now = _first_difference(then.get(key), value)
@@ -256,14 +263,18 @@ class Study:
                     f"{key} is {now} and the comparison in {self.output} was begun with {before}; "
                     "run it with the same settings, or choose another folder with --output"
                 )
+        if terms["tasks"] != tasks:
+            _write(path, terms)
 
 
-def _first_difference(then: Any, now: Any) -> tuple[Any, Any]:
+def _first_difference(then: Any, now: Any, name: str = "") -> tuple[str, str]:
     if isinstance(then, dict) and isinstance(now, dict):
         for key in {**then, **now}:
             if then.get(key) != now.get(key):
-                return f"{key} = {then.get(key)}", f"{key} = {now.get(key)}"
-    return then, now
+                inner = f"{name}.{key}" if name else str(key)
+                return _first_difference(then.get(key), now.get(key), inner)
+    beside = f"{name} = " if name else ""
+    return f"{beside}{then}", f"{beside}{now}"
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bertsmith.atomic import write_atomically
 from bertsmith.comparison.downstream import Downstream
+from bertsmith.comparison.result_table import Column, Reached, ResultRow, result_table
 from bertsmith.comparison.study import Cell, Results, Study
 from bertsmith.comparison.system import PretrainedModel, System
 
@@ -43,6 +44,41 @@ def score(cells: Sequence[Cell]) -> Score | None:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
     return Score(statistics.fmean(values), std, len(values))
+
+
+def result_rows(study: Study, results: Results) -> list[ResultRow]:
+    """A row for each task, system and way of using it that was run; Markdown and page show them."""
+    rows = []
+    for task in study.tasks:
+        every = [cell for cell in results.cells if cell.task == task.name]
+        figure = next((cell.figure for cell in every if cell.figure is not None), None)
+        for system in study.systems:
+            for mode in system.modes:
+                cells = cells_of(every, task, system, mode)
+                if not cells:
+                    continue
+                reached = score(cells)
+                majorities = (cell.figures.get(f"majority_{figure}") for cell in cells)
+                majority = next((value for value in majorities if value is not None), None)
+                rows.append(
+                    ResultRow(
+                        system=system.title,
+                        task=task.title,
+                        mode=mode,
+                        mean=None if reached is None else 100 * reached.mean,
+                        spread=(
+                            None if reached is None or reached.std is None else 100 * reached.std
+                        ),
+                        n=len(cells),
+                        num_failed=sum(cell.problem is not None for cell in cells),
+                        majority=None if majority is None else 100 * majority,
+                        trained_parameters=max(cell.trained_parameters for cell in cells),
+                        tokens=results.pretrained[system.name].tokens,
+                        seconds=sum(cell.seconds for cell in cells),
+                        figure="" if figure is None else figure.replace("_", " "),
+                    )
+                )
+    return rows
 
 
 def as_json(study: Study, results: Results) -> dict[str, Any]:
@@ -86,23 +122,18 @@ def markdown(study: Study, results: Results) -> str:
                     losses_of(made) or NOTHING,
                 ]
             )
-    modes = list(dict.fromkeys(mode for system in study.systems for mode in system.modes))
-    tasks = [
-        ["system", "", *(_heading(task, results.cells) for task in study.tasks), "trained", "s"]
+    results_of_tasks = result_table(result_rows(study, results))
+    tasks = [["system", "", *map(_heading, results_of_tasks.columns), "trained", "s"]]
+    tasks += [
+        [
+            row.system,
+            row.mode,
+            *map(_text, row.reached),
+            f"{row.trained_parameters:,}",
+            f"{row.seconds:,.0f}",
+        ]
+        for row in results_of_tasks.rows
     ]
-    for system in study.systems:
-        for mode in (mode for mode in modes if mode in system.modes):
-            groups = [cells_of(results.cells, task, system, mode) for task in study.tasks]
-            every = [cell for group in groups for cell in group]
-            tasks.append(
-                [
-                    system.title,
-                    mode,
-                    *(_text(group) for group in groups),
-                    f"{max((cell.trained_parameters for cell in every), default=0):,}",
-                    f"{sum(cell.seconds for cell in every):,.0f}",
-                ]
-            )
     seeds = "one seed" if study.num_seeds == 1 else f"{study.num_seeds} seeds"
     return "\n".join(
         [
@@ -138,25 +169,23 @@ def cells_of(cells: Sequence[Cell], task: Downstream, system: System, mode: str)
     return [cell for cell in cells if (cell.task, cell.system, cell.mode) == wanted]
 
 
-def _heading(task: Downstream, cells: Sequence[Cell]) -> str:
+def _heading(column: Column) -> str:
     """The task's title, with its figure and, where known, what the most frequent answer gives."""
-    own = [cell for cell in cells if cell.task == task.name and cell.figure is not None]
-    if not own:
-        return task.title
-    figure = str(own[0].figure)
-    majority = own[0].figures.get(f"majority_{figure}")
-    beside = "" if majority is None else f"; majority {100 * majority:.1f}"
-    return f"{task.title} ({figure.replace('_', ' ')}{beside})"
+    if not column.figure:
+        return column.task
+    beside = "" if column.majority is None else f"; majority {column.majority:.1f}"
+    return f"{column.task} ({column.figure}{beside})"
 
 
-def _text(cells: Sequence[Cell]) -> str:
-    found = score(cells)
-    if found is None:
-        return "diverged" if cells else NOTHING
-    spread = "" if found.std is None else f" ± {100 * found.std:.1f}"
-    failed = sum(cell.problem is not None for cell in cells)
-    note = f" ({failed} of {len(cells)} came to nothing)" if failed else ""
-    return f"{100 * found.mean:.1f}{spread}{note}"
+def _text(reached: Reached | None) -> str:
+    if reached is None:
+        return NOTHING
+    if reached.mean is None:
+        return "diverged"
+    spread = "" if reached.spread is None else f" ± {reached.spread:.1f}"
+    failed = reached.num_failed
+    note = f" ({failed} of {reached.n} came to nothing)" if failed else ""
+    return f"{reached.mean:.1f}{spread}{note}"
 
 
 def _rows(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,9 +4,12 @@ Two wordpieces that are d places apart in one document, d at most the window, co
 sum over all places where j stands near i, on either side, so that X is symmetric and the half of it
 with i at most j says everything.
 
-Pairs are sorted and added up by blocks of the corpus. What does not fit in memory goes to disk in
+Pairs are sorted and added up by chunks of the corpus. What does not fit in memory goes to disk in
 sorted runs, and these are merged a range of pairs at a time: the result is exact, and beside it no
 more than a stated number of pairs is in memory.
+
+Where not all of the corpus is read, what is read is pieces from all over it, each of whole
+documents, in an order that is drawn: its beginning may be of one source alone.
 
 Dimension key: `P` pairs, `V` vocabulary size.
 """
@@ -33,6 +36,9 @@ from bertsmith.errors import ConfigError, DataError
 PAIRS_IN_MEMORY = 1 << 26
 # Wordpieces whose pairs are made at once: with a window of 10, as many tens of pairs.
 CHUNK_WORDPIECES = 1 << 19
+# Of a piece, more where a document has more. As small as reading from one place to the next allows:
+# a budget is to be of many places.
+PIECE_WORDPIECES = 1 << 14
 
 Run = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -59,6 +65,7 @@ def count_cooccurrences(
     window: int = 10,
     max_wordpieces: int | None = None,
     is_over: Callable[[], bool] = lambda: False,
+    seed: int = 12345,
     device: torch.device | str = "cpu",
     pairs_in_memory: int = PAIRS_IN_MEMORY,
     scratch: Path | None = None,
@@ -68,8 +75,9 @@ def count_cooccurrences(
     Args:
         corpus: what to read; documents keep to themselves, sentences do not.
         window: how far apart two wordpieces may be; 10 in the paper.
-        max_wordpieces: how much of the corpus to read, to the end of a chunk; None: all.
+        max_wordpieces: how much of the corpus to read, where it has as much; None: all.
         is_over: asked between two chunks; the corpus is read no further when it says so.
+        seed: decides the order in which it is read, and so what a part of it is.
         device: where pairs are sorted.
         pairs_in_memory: what is more goes to disk.
         scratch: where to; None: where the system has its temporary files.
@@ -86,9 +94,12 @@ def count_cooccurrences(
     held: list[Run] = []
     with tempfile.TemporaryDirectory(dir=scratch, prefix="cooccurrence-") as folder:
         spilled: list[Run] = []
-        for ids, documents, seen in _chunks(CorpusReader(corpus), window):
-            if is_over() or (max_wordpieces is not None and read >= max_wordpieces):
+        reader = CorpusReader(corpus, block_wordpieces=PIECE_WORDPIECES)
+        for ids, documents, seen in _chunks(reader, window, seed):
+            left = len(ids) if max_wordpieces is None else max_wordpieces - read
+            if is_over() or left < 1:
                 break
+            ids, documents = ids[: seen + left], documents[: seen + left]
             held.append(_pairs_of(ids.to(device), documents.to(device), seen, window, size))
             read += len(ids) - seen
             if sum(len(keys) for keys, _ in held) > pairs_in_memory:
@@ -108,18 +119,26 @@ def count_cooccurrences(
     return Cooccurrences(size, rows, columns, counts, read)
 
 
-def _chunks(reader: CorpusReader, window: int) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Wordpieces in the corpus's order, the document of each, and how many are seen again.
+def _chunks(reader: CorpusReader, window: int, seed: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Wordpieces in the drawn order, the document of each, and how many are seen again.
 
     These are the last of the chunk before: as many as may be near one of this. No document is in
-    two blocks.
+    two pieces.
     """
-    for block in reader.blocks:
-        ids, documents = _read(reader, block)
-        for start in range(0, len(ids), CHUNK_WORDPIECES):
-            seen = min(start, window)
-            part = slice(start - seen, start + CHUNK_WORDPIECES)
-            yield torch.from_numpy(ids[part]), torch.from_numpy(documents[part]), seen
+    order = np.random.default_rng(seed).permutation(len(reader.blocks))
+    ids, documents = np.empty(0, np.int64), np.empty(0, np.int64)
+    seen = 0
+    for number, place in enumerate(order.tolist(), 1):
+        more, numbers = _read(reader, reader.blocks[place])
+        ids = np.concatenate([ids, more])
+        documents = np.concatenate([documents, numbers])
+        is_last = number == len(order)
+        while len(ids) - seen >= CHUNK_WORDPIECES or (is_last and len(ids) > seen):
+            end = seen + CHUNK_WORDPIECES
+            yield torch.from_numpy(ids[:end]), torch.from_numpy(documents[:end]), seen
+            end = min(end, len(ids))
+            seen = min(end, window)
+            ids, documents = ids[end - seen :], documents[end - seen :]
 
 
 def _read(reader: CorpusReader, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -127,7 +146,8 @@ def _read(reader: CorpusReader, block: Block) -> tuple[npt.NDArray[Any], npt.NDA
     bounds = starts[documents]
     base = reader.wordpiece_base[block.shard]
     ids = reader.wordpieces[block.shard][bounds[0] - base : bounds[-1] - base].astype(np.int64)
-    return ids, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    first = reader.document_base[block.shard] + block.first_document
+    return ids, np.repeat(first + np.arange(len(bounds) - 1), np.diff(bounds))
 
 
 def _pairs_of(ids: Tensor, documents: Tensor, seen: int, window: int, vocab_size: int) -> Run:

@@ -32,9 +32,14 @@ class Block:
 
 
 class CorpusReader:
-    """Finds documents, sentences and wordpieces by number, through the memory-mapped shards."""
+    """Finds documents, sentences and wordpieces by number, through the memory-mapped shards.
 
-    def __init__(self, corpus: TokenizedCorpus):
+    Args:
+        corpus: the shards.
+        block_wordpieces: about how many a block has; None: as many as an epoch is planned by.
+    """
+
+    def __init__(self, corpus: TokenizedCorpus, *, block_wordpieces: int | None = None):
         # Plain arrays over the same mapped pages: indexing a numpy.memmap is slower.
         self.wordpieces = [np.asarray(shard.wordpieces) for shard in corpus.shards]
         self.sentence_starts = [np.asarray(shard.sentence_starts) for shard in corpus.shards]
@@ -42,12 +47,12 @@ class CorpusReader:
         self.wordpiece_base = _bases([len(array) for array in self.wordpieces])
         self.document_base = _bases([len(array) - 1 for array in self.document_starts])
         self.num_documents = int(self.document_base[-1])
-        self.blocks = list(self._blocks())
+        self.blocks = list(self._blocks(block_wordpieces or BLOCK_WORDPIECES))
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self, block_wordpieces: int) -> Iterator[Block]:
         index = 0
         for shard, starts in enumerate(self.sentence_starts):
-            marks = np.arange(0, len(self.wordpieces[shard]), BLOCK_WORDPIECES)
+            marks = np.arange(0, len(self.wordpieces[shard]), block_wordpieces)
             # Needles of another dtype would make numpy convert, and so read, the whole shard.
             sentences = np.searchsorted(starts, marks.astype(starts.dtype))
             documents = self.document_starts[shard]

@@ -5,7 +5,10 @@ table 5).
 
 Which layers, and whether side by side or summed, is table 7's question. The sum is weighted by a
 softmax of learned scores, equal at the start, as in ELMo (Peters et al. 2018, equation 1) without
-its factor gamma, which the LSTM's first matrix can take over.
+its factor gamma. The LSTM's first matrix could take that over, but in the few steps of a task it
+does not: how soon anything is learned depends on how large the vectors are. `layer_norm` gives all
+layers of all encoders one scale before they are combined, as the same paper found to help with the
+sum (section 3.2), so that no factor is missed.
 
 Dimension key: `T` tokens of the batch, `B` sequences, `H` hidden size, `L` size of one direction.
 """
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertsmith.batch import Batch
@@ -44,6 +48,8 @@ class FeaturesConfig:
     """-1 is the last, 0 the first, `embeddings` what the first one reads."""
     combine: Combine = "concat"
     """`concat` puts the layers' vectors side by side, `weighted_sum` adds them up."""
+    layer_norm: bool = False
+    """Whether each layer's vectors are first given mean 0 and variance 1, with nothing learned."""
     lstm_hidden_size: int | None = None
     """L; None: the model's hidden size, which for BERT-base is the paper's 768."""
     lstm_layers: int = 2
@@ -65,8 +71,11 @@ class FeaturesConfig:
         if self.combine not in get_args(Combine):
             options = ", ".join(get_args(Combine))
             raise ConfigError(f"features.combine ({self.combine!r}) must be one of {options}")
-        if type(self.is_frozen) is not bool:
-            raise ConfigError(f"features.is_frozen ({self.is_frozen!r}) must be true or false")
+        for name in ("layer_norm", "is_frozen"):
+            if type(getattr(self, name)) is not bool:
+                raise ConfigError(
+                    f"features.{name} ({getattr(self, name)!r}) must be true or false"
+                )
         for name in ("lstm_hidden_size", "lstm_layers"):
             value = getattr(self, name)
             if value is not None and not (type(value) is int and value >= 1):
@@ -128,6 +137,7 @@ class FeatureEncoder(nn.Module):
         super().__init__()
         self.settings = features
         self.places = features.places(config.num_hidden_layers)
+        self.layer_norm_eps = config.layer_norm_eps
         is_sum = features.combine == "weighted_sum"
         self.layer_scores = nn.Parameter(torch.zeros(len(self.places))) if is_sum else None
         self.dropout = Dropout(config.hidden_dropout_prob)
@@ -158,6 +168,8 @@ class FeatureEncoder(nn.Module):
 
     def _combined(self, states: list[Tensor]) -> Tensor:
         """(T, H) of each layer → (T, all of them H) side by side, or (T, H) summed."""
+        if self.settings.layer_norm:
+            states = [F.layer_norm(x, x.shape[-1:], eps=self.layer_norm_eps) for x in states]
         if self.layer_scores is None:
             return torch.cat(states, -1)
         weights = self.layer_scores.softmax(0)

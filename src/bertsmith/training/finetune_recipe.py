@@ -163,6 +163,9 @@ class FeaturesSettings(Settings):
     ] = FeaturesConfig.layers
     combine: Literal["concat", "weighted_sum"] = FeaturesConfig.combine
     """Side by side, or added up by learned weights."""
+    layer_norm: bool = FeaturesConfig.layer_norm
+    """Give each layer's vectors mean 0 and variance 1 first; without it small vectors are learned
+    from slowly."""
     lstm_hidden_size: Count | None = None
     """Of each of the two directions; where not set, the model's (the paper's 768 for BERT-base)."""
     lstm_layers: Count = FeaturesConfig.lstm_layers

@@ -14,7 +14,6 @@ Dimension key: `P` pairs, `V` vocabulary, `H` size of a vector.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +83,6 @@ def fit_glove(
     pairs_a_step: int = PAIRS_A_STEP,
     seed: int = 12345,
     device: torch.device | str = "cpu",
-    on_epoch: Callable[[int, float], None] = lambda *_: None,
 ) -> tuple[Glove, Fit]:
     """Find the vectors.
 
@@ -97,7 +95,6 @@ def fit_glove(
         pairs_a_step: of the half of X that is stored; each of them counts both ways.
         seed: decides the start and the order.
         device: where to compute.
-        on_epoch: told the number of each epoch and its loss.
 
     Raises:
         ConfigError: it would have no end.
@@ -139,7 +136,6 @@ def fit_glove(
             if is_over():
                 break
         losses.append(float(total) / seen)
-        on_epoch(len(losses), losses[-1])
     return model, Fit(_vectors(model, pairs), losses, steps, time.monotonic() - started)
 
 
