@@ -140,6 +140,12 @@ def test_codah_is_divided_the_same_way_each_time(tmp_path: Path) -> None:
     ]
 
 
+def test_an_answer_of_codah_is_a_place_whatever_its_choices_say(tmp_path: Path) -> None:
+    (tmp_path / "full_data.tsv").write_text("q\t2 + 2 = ?\t2\t1\t4\t3\t2\n")
+    records = [r for split in ("train", "dev", "test") for r in read("codah", split, tmp_path)]
+    assert [answer_of(each, choice_question_of(each).choices) for each in records] == [2]
+
+
 def test_a_file_is_read_as_before(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("one\ttwo\n")

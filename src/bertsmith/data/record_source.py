@@ -91,6 +91,8 @@ class RecordSource:
             else _read_folder(name, named, split, self.folder, on_open)
         )
         # By `map`, which goes on after a record that cannot be read.
+        if named.task == "multiple_choice":
+            return map(_with_place, records)
         return map(partial(_with_label_name, numbers=named.numbers), records)
 
     def file(self, split: str) -> Path | None:
@@ -264,6 +266,15 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping) and value and all(isinstance(x, list) for x in value.values()):
         return [dict(zip(value, each, strict=True)) for each in zip(*value.values(), strict=True)]
     return value
+
+
+def _with_place(record: Record) -> Record:
+    """The label as a number: in these data sets it is a place, whatever the choices say."""
+    name = label_name(tuple(record.fields))
+    label = None if name is None else record.fields[name]
+    if name is None or not isinstance(label, str) or not label.strip().isdecimal():
+        return record
+    return Record({**record.fields, name: int(label)}, record.location)
 
 
 def _with_label_name(record: Record, numbers: tuple[str, ...]) -> Record:
