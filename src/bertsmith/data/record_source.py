@@ -24,6 +24,8 @@ from bertsmith.data.record import Record
 from bertsmith.data.records import read_records
 from bertsmith.errors import ConfigError, DataError
 
+MAX_CELLS_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class RecordSource:
@@ -108,6 +110,30 @@ class RecordSource:
                 None if self.folder is None else _find(str(self.where), named, split, self.folder)
             )
         return Path(self.where) if Path(self.where).is_file() else None
+
+    def header_remark(self) -> str | None:
+        """What to say of a table's first row where it counts as the header of numbered columns.
+
+        Who gives columns by number may have a file without header, whose first record happens to
+        hold a well-known name. None where there is nothing to say, and for standard input.
+        """
+        layout = self.layout
+        if layout is None or not layout.has_numbers or not Path(self.where).is_file():
+            return None
+        kind = layout.format or file_kind(Path(self.where))[0].removeprefix(".")
+        if layout.header is not None or kind not in ("csv", "tsv"):
+            return None
+        plain = Layout(format=layout.format, header=False)
+        with contextlib.suppress(DataError, StopIteration):  # reading it says what is wrong
+            first = next(read_records(self.where, layout=plain))
+            cells = [str(cell) for cell in first.fields.values()]
+            if layout.are_header(cells):
+                shown = ", ".join(map(repr, cells[:MAX_CELLS_SHOWN]))
+                return (
+                    f"{first.location} was taken for the header ({shown}); say data.header=false "
+                    "if it is a record"
+                )
+        return None
 
     def like(self, layout: Layout) -> RecordSource:
         """The same source; a file about which the user says nothing has this layout."""
