@@ -157,7 +157,7 @@ class RecordSource:
     def measured(self) -> dict[str, RecordSource]:
         """What to measure a model on, by what the names of its figures begin with.
 
-        That is nothing but for the second dev set of MNLI, `mismatched_`.
+        `{"": source}`, and of MNLI, which has two dev sets, `"mismatched_"` too.
         """
         named = self.named
         if named is None or self.split is not None:
