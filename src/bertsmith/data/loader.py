@@ -232,7 +232,8 @@ class PretrainingBatches:
         if highest >= self._ids.vocab_size:
             raise DataError(
                 f"the corpus holds the id {highest} and the vocabulary {self._ids.vocab_size} "
-                "wordpieces: a shard is damaged; prepare the text again"
+                "wordpieces: a shard is damaged (`bertsmith info SHARDS --verify` says which); "
+                "prepare the text again"
             )
         if self._masking is None:
             neighbours = torch.from_numpy(neighbour_labels(packed))
