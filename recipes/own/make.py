@@ -21,12 +21,15 @@ the recipe's.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from bertsmith.atomic import write_atomically
 
 FOLDER = Path(__file__).parent
 STAGES = ("vocabulary", "shards", "pretrain", "held-out", "tasks", "results")
@@ -162,8 +165,15 @@ def pretrain(args: argparse.Namespace, run: str) -> None:
 
 
 def measure_on_text(args: argparse.Namespace, run: str) -> None:
-    figures = {}
     config = read_json(args.output / run / "config.json")
+    target = args.output / run / "held-out.json"
+    # By its bytes: a run that is over writes the same model again when it is asked to go on.
+    with (args.output / run / "model.safetensors").open("rb") as file:
+        model = hashlib.file_digest(file, "sha256").hexdigest()
+    if target.exists() and read_json(target).get("model_sha256") == model:
+        print(f"{target} is there already", file=sys.stderr)
+        return
+    figures: dict[str, Any] = {"model_sha256": model}
     for name, (length, is_paired) in HELD_OUT.items():
         if is_paired and "next_sentence" not in config["bertsmith"]["tasks"]:
             continue
@@ -178,7 +188,7 @@ def measure_on_text(args: argparse.Namespace, run: str) -> None:
             capture=True,
         )
         figures[name] = json.loads(printed)
-    write_json(args.output / run / "held-out.json", figures)
+    write_json(target, figures)
 
 
 def measure_on_tasks(args: argparse.Namespace, run: str) -> None:
@@ -228,6 +238,7 @@ def write_results(args: argparse.Namespace, run: str) -> None:
             "wordpieces": sum(shard["num_wordpieces"] for shard in manifest["shards"]),
         }
         results["held_out"] = read_json(folder / "held-out.json")
+        results["held_out"].pop("model_sha256", None)
     results |= measured
     target = (args.results or args.output / "results") / f"{run}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -242,7 +253,9 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, values: Any) -> None:
-    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write a file that is there whole or not at all, so that what is there need not be made."""
+    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, [text.encode()])
 
 
 if __name__ == "__main__":

@@ -58,6 +58,19 @@ def test_the_figures_are_json_and_the_next_command_predicts(
     assert [set(answer["probabilities"]) for answer in answers] == [{"neg", "pos"}] * 4
 
 
+def test_a_record_that_counts_as_the_header_is_told_of(
+    pretrained: Path, records: Path, capsys: Capture
+) -> None:
+    records.write_text("question\tgood film\nneg\tbad film\npos\ta good\nneg\ta bad\n")
+    numbers = ["data.text=2", "data.label=1", "train.steps=1", "--eval", str(records)]
+    assert main(command(pretrained, records, *numbers)) == 0
+    told = f"{records}:1 was taken for the header ('question', 'good film'); say data.header=false"
+    assert capsys.readouterr().err.count(told) == 1
+    shown = ["--model", str(records.parent / "run"), "--data", str(records)]
+    assert main(["evaluate", *shown, "data.text=2", "data.label=1"]) == 0
+    assert told in capsys.readouterr().err
+
+
 def test_texts_that_are_cut_are_counted(pretrained: Path, records: Path, capsys: Capture) -> None:
     with records.open("a") as file:
         file.write(f"{'good ' * 40}\tpos\n")

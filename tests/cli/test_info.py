@@ -77,6 +77,35 @@ def test_a_corpus_is_explained(pretrained: Path, tmp_path: Path, capsys: Capture
     assert following == f"next: bertsmith pretrain RECIPE.toml data.train={shards}"
 
 
+def test_a_corpus_is_verified_where_that_is_asked_for(
+    pretrained: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "a.txt").write_text("Good film.\nBad film.\n\nA film.\n")
+    shards = tmp_path / "shards"
+    arguments = [str(tmp_path / "a.txt"), "--vocab", str(pretrained), "--output", str(shards)]
+    assert main(["prepare", *arguments, "--workers", "1"]) == 0
+    capsys.readouterr()
+    assert main(["info", str(shards), "--verify"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["is_verified"] is True
+    assert captured.err.splitlines()[1] == "the checksums of 1 shard are right"
+    (shard,) = shards.glob("*.safetensors")
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    assert main(["info", str(shards)]) == 0  # which reads no wordpieces
+    capsys.readouterr()
+    assert main(["info", str(shards), "--verify"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"bertsmith: {shard} is damaged: its checksum is not the one")
+
+
+def test_only_a_corpus_can_be_verified(pretrained: Path, capsys: Capture) -> None:
+    assert main(["info", str(pretrained / "vocab.txt"), "--verify"]) == 2
+    assert "--verify reads the shards of a prepared corpus, and " in capsys.readouterr().err
+
+
 def test_a_recipe_is_explained(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "r.toml"
     path.write_text('[data]\ntrain = "shards"\n[train]\noutput = "run"\nsteps = 10\n')

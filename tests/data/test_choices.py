@@ -100,7 +100,7 @@ def test_codahs_table_has_no_header(shared_data: Path) -> None:
         ("answer", "c", 2),
         ("label", "a red one", 0),
         ("answer", "7", 1),
-        ("answer", "1", 1),
+        ("answer", 1, 1),
         ("label", None, None),
         ("label", " ", None),
         ("other", 1, None),
@@ -124,6 +124,8 @@ def test_the_answer_is_a_place_or_else_the_choice_or_a_letter(
         (1.5, ("x", "y"), "label is 1.5, which is none"),
         ([1], ("x", "y"), r"label is \[1\], which is none"),
         ("x", ("x", "x"), "label is 'x', which may be two of them"),
+        # The third choice, or the second.
+        ("2", ("1", "2", "3", "4"), "label is '2', which may be two of them"),
     ],
 )
 def test_an_answer_that_is_no_choice_or_two_is_refused(
@@ -197,10 +199,27 @@ def test_any_record_is_a_question_or_refused(fields: dict[str, Any]) -> None:
 
 
 def test_real_questions_are_read(shared_data: Path) -> None:
-    layout = Layout(text="2", choices="3,4,5,6", label="7")
-    records = read_records(shared_data / "tasks" / "codah" / "full_data.tsv", layout=layout)
+    records = read_records(shared_data / "tasks" / "codah" / "full_data.tsv")
     questions = [(choice_question_of(each), each) for each in records]
     assert len(questions) == 2776
     assert {len(question.choices) for question, _ in questions} == {4}
     answers = [answer_of(each, question.choices) for question, each in questions]
     assert [answers.count(place) for place in range(4)] == [689, 684, 697, 706]
+
+
+def test_a_place_that_another_choice_says_is_refused_where_places_are_not_known(
+    shared_data: Path,
+) -> None:
+    path = shared_data / "tasks" / "codah" / "full_data.tsv"
+    layout = Layout(text="2", choices="3,4,5,6", label="7")
+    refused = []
+    for known, each in zip(read_records(path), read_records(path, layout=layout), strict=True):
+        choices = choice_question_of(each).choices
+        place = answer_of(known, choices)
+        assert place == int(known.fields["7"])
+        try:
+            assert answer_of(each, choices) == place
+        except DataError:
+            refused.append(choices)
+    assert len(refused) == 5  # "2 + 2 = ?" and its like
+    assert ("2", "1", "4", "3") in refused

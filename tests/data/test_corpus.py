@@ -211,6 +211,35 @@ def test_a_compressed_file_that_ends_early_gives_what_came_before(tmp_path, suff
     assert len(messages) == 1
 
 
+@pytest.mark.parametrize("document_per_file", [True, False])
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+def test_the_document_in_which_a_file_breaks_off_keeps_its_lines(
+    tmp_path, suffix, document_per_file
+):
+    lines = [f"line {i * i}" for i in range(50_000)]
+    data = COMPRESS[suffix]("\n".join(["first", "", *lines]).encode())
+    path = write(tmp_path, f"a.txt{suffix}", data[: len(data) // 2])
+    documents, messages = read_skipping(path, document_per_file=document_per_file)
+    before = [["first"]] if not document_per_file else []
+    assert documents[:-1] == before
+    found = documents[-1][1:] if document_per_file else documents[-1]
+    assert 1000 < len(found) < 50_000
+    assert found == lines[: len(found)]
+    (message,) = messages
+    assert "the file cannot be read on" in message
+    # What is told of comes after the document, wherever reading goes on.
+    messages = []
+    rest = DocumentReader(
+        find_sources(path),
+        skip_bad=True,
+        document_per_file=document_per_file,
+        start=Position(0, len(documents)),
+        on_bad=messages.append,
+    )
+    assert list(rest) == []
+    assert messages == [message]
+
+
 def test_a_damaged_parquet_file_gives_what_came_before(tmp_path):
     path = tmp_path / "a.parquet"
     table = pyarrow.table({"text": [f"document {i}" for i in range(2000)]})

@@ -70,13 +70,18 @@ def test_each_epoch_and_each_seed_draw_texts_and_masks_anew(
         assert len(texts(plans[0]) & texts(other)) < 0.35 * len(plans[0])
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_survey_knows_an_epoch_s_size_without_planning_it(
-    reader: CorpusReader, objective: str
+@pytest.mark.parametrize(
+    ("objective", "single_segment_prob"),
+    [*((objective, 0.0) for objective in OBJECTIVES), ("sentence_pairs", 1.0)],
+)
+def test_some_blocks_tell_the_mean_length_of_an_epoch(
+    reader: CorpusReader, objective: str, single_segment_prob: float
 ) -> None:
-    mean, tokens = EpochPlanner(reader, objective, 64, seed=0).survey()
-    assert (mean, tokens) == EpochPlanner(reader, objective, 64, seed=5).survey()
-    plan = plan_epoch(EpochPlanner(reader, objective, 64, seed=0), 0)
+    mean, other = (
+        EpochPlanner(reader, objective, 64, seed, single_segment_prob).mean_length()
+        for seed in (0, 5)
+    )
+    assert mean == other
+    plan = plan_epoch(EpochPlanner(reader, objective, 64, 0, single_segment_prob), 0)
     # Eight blocks of a thousand wordpieces are a small sample of texts of up to 64.
     assert mean == pytest.approx(plan.lengths.mean(), rel=0.1)
-    assert tokens == pytest.approx(plan.lengths.sum(), rel=0.1)

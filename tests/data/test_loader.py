@@ -159,21 +159,16 @@ def test_epochs_and_seeds_differ(make_batches: Make) -> None:
     assert len(set(map(tuple, runs))) == 3
 
 
-def test_an_epoch_has_nearly_all_of_the_corpus_and_its_estimated_tokens(
-    make_batches: Make,
-) -> None:
+def test_an_epoch_has_nearly_all_of_the_corpus(make_batches: Make) -> None:
     batches = make_batches(objective="full_segments")
     seen: set[int] = set()
-    count = 0
     for loaded in first(batches, 1000):
         if loaded.position.epoch:
             break
-        count += int((loaded.batch.input_ids != 0).sum())
         seen |= set(loaded.batch.input_ids.tolist()) | set(loaded.targets["masked_labels"].tolist())
     num_wordpieces = max(seen) - 9
     # What lacks is the last, partial batch of each pool.
     assert len(seen - {-100, 0, 1, 2, 3}) > 0.85 * num_wordpieces
-    assert count == pytest.approx(batches.tokens_per_epoch, rel=0.15)
 
 
 def test_without_next_sentence_prediction_sequences_are_single_texts(make_batches: Make) -> None:

@@ -127,6 +127,43 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(text, tmp_path, tokenizer,
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
 
 
+@pytest.mark.parametrize("blocks", [0, 5, 12, 30])
+def test_the_same_object_goes_on_after_an_interruption(text, tmp_path, tokenizer, blocks):
+    whole = prepare([text], tokenizer, tmp_path / "whole", SMALL, workers=1)
+    left = iter(range(blocks))
+
+    def interrupt():
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    preparation = Preparation([text], tokenizer, tmp_path / "parts", SMALL)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            preparation.run(1, interrupt)
+    assert preparation.run(1) == whole
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+
+
+def test_progress_that_cannot_be_written_loses_nothing(text, tmp_path, tokenizer, monkeypatch):
+    output = tmp_path / "shards"
+    replace, written = Path.replace, []
+
+    def full(path: Path, target: Path) -> Path:
+        written.append(target.name)
+        if written.count("progress.safetensors") == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    preparation = Preparation([text], tokenizer, output, SMALL)
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(DataError, match=r"progress.* cannot be written: No space left"):
+        preparation.run(1)
+    monkeypatch.undo()
+    preparation.run(1)
+    prepare([text], tokenizer, tmp_path / "whole", SMALL, workers=1)
+    assert contents(output) == contents(tmp_path / "whole")
+
+
 def test_a_finished_preparation_returns_its_report_and_changes_nothing(text, tmp_path, tokenizer):
     report = prepare([text], tokenizer, tmp_path / "shards", SMALL, workers=1)
     before = contents(tmp_path / "shards")

@@ -140,6 +140,46 @@ def test_codah_is_divided_the_same_way_each_time(tmp_path: Path) -> None:
     ]
 
 
+def test_an_answer_of_codah_is_a_place_whatever_its_choices_say(tmp_path: Path) -> None:
+    (tmp_path / "full_data.tsv").write_text("q\t2 + 2 = ?\t2\t1\t4\t3\t2\n")
+    records = [r for split in ("train", "dev", "test") for r in read("codah", split, tmp_path)]
+    assert [answer_of(each, choice_question_of(each).choices) for each in records] == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "layout", "is_told"),
+    [
+        ("a.tsv", "how are you\tquestion", {"text": "1", "label": "2"}, True),
+        ("a.txt", "how are you\tquestion", {"text": "1", "label": "2", "format": "tsv"}, True),
+        ("a.csv", "how are you,question", {"text": "1", "label": "2"}, True),
+        ("a.tsv", "sentence\tlabel", {"text": "1"}, True),
+        ("a.tsv", "sentence\tlabel", {"text": "sentence"}, False),
+        ("a.tsv", "sentence\tlabel", {}, False),
+        ("a.tsv", "how are you\tgreeting", {"text": "1", "label": "2"}, False),
+        ("a.tsv", "how are you\tquestion", {"text": "1", "label": "2", "header": False}, False),
+        ("a.tsv", "how are you\tquestion", {"text": "1", "label": "2", "header": True}, False),
+        ("a.txt", "how are you\tquestion", {"text": "1"}, False),
+        ("a.tsv", "\xff", {"text": "1"}, False),
+    ],
+)
+def test_a_first_row_that_counts_as_the_header_of_numbered_columns_is_told_of(
+    tmp_path: Path, name: str, first: str, layout: dict[str, Any], is_told: bool
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(f"{first}\ngood\tpos\n".encode("latin-1"))
+    remark = RecordSource(path, Layout.from_settings(layout)).header_remark()
+    assert (remark is not None) == is_told
+    if remark is not None:
+        cells = ", ".join(map(repr, first.replace(",", "\t").split("\t")))
+        assert remark.startswith(f"{path}:1 was taken for the header ({cells}); say data.header=")
+
+
+def test_only_a_file_is_looked_at_for_its_header(tmp_path: Path) -> None:
+    numbers = Layout(text="1")
+    sources = RecordSource("-", numbers), RecordSource(tmp_path / "a.tsv", numbers)
+    assert [each.header_remark() for each in (*sources, RecordSource("codah"))] == [None] * 3
+
+
 def test_a_file_is_read_as_before(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("one\ttwo\n")

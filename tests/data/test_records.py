@@ -277,6 +277,15 @@ def test_what_a_table_was_written_with_is_what_is_read(
         ("a.csv", b'text,label\n"a\na",1\nb\nc \xff,1\n"d"d,1\ne,1\n', [2, 7], [4, 5, 6]),
         ("a.csv", b'text,label\na,1\n"b,1\nc,1\n', [2], [3]),
         ("a.jsonl", b'{"text": "a"}\n{"text"\n\n[]\n\xff\n{"text": "b"}\n', [1, 6], [2, 4, 5]),
+        ("a.json", b'\xff\n\n{"text": "b"}\n\xff\n{"text": "c"}\n', [3, 5], [1, 4]),
+        ("a.json", b"\xff", [], [1]),
+        ("a.conll", b"\xff O\n\na O\nb \xff\n\nc O\nd O\n\n\xff\n", [6], [1, 4, 9]),
+        (
+            "a.conllu",
+            b"\n\n".join(b"1\t%s" % word + b"\t_" * 8 for word in (b"a", b"\xff", b"b")),
+            [1, 5],
+            [3],
+        ),
         ("a.txt", b"a\nb\tb\tb\n\xff\nc\td\n", [1, 4], [2, 3]),
         ("a.txt", b"a\n" + b"b" * (2 * MAX_LINE_BYTES + 9) + b"\nc\n", [1, 3], [2]),
         # Nothing can be made of the rows below such a header.
@@ -290,6 +299,24 @@ def test_what_can_be_read_is_read_after_an_error(
     assert [line_of(item) for item in items if isinstance(item, Record)] == good
     errors = [str(item) for item in items if isinstance(item, DataError)]
     assert [int(error.split(": ")[0].rpartition(":")[2]) for error in errors] == bad
+
+
+@pytest.mark.parametrize(
+    ("layout", "data", "good", "bad"),
+    [
+        (Layout(), b'\xff\n{"text": "a"}\n\xff\n{"text": "b"}\n', [2, 4], [1, 3]),
+        (Layout(), b"\xff\na\nb\n", [2, 3], [1]),
+        (Layout(format="csv"), b"\xff\ntext,label\na,1\n", [3], [1]),
+    ],
+)
+def test_standard_input_is_read_after_a_first_line_that_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, layout: Layout, data: bytes, good: list[int], bad: list[int]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    items = list(with_errors(read_records("-", layout=layout)))
+    assert [line_of(item) for item in items if isinstance(item, Record)] == good
+    errors = [str(item) for item in items if isinstance(item, DataError)]
+    assert [int(error.split(":")[1]) for error in errors] == bad
 
 
 def test_after_an_error_of_the_file_there_is_nothing(tmp_path: Path) -> None:

@@ -79,6 +79,18 @@ def test_a_long_line_without_a_sentence_end_is_cut():
     assert "".join(sentences) == line
 
 
+def test_a_long_line_without_a_sentence_end_is_cut_between_words():
+    line = " ".join(f"word{i}" for i in range(50_000))
+    sentences = sentence_splitter("en")([line])
+    assert [word for sentence in sentences for word in sentence.split()] == line.split()
+    assert max(map(len, sentences)) <= 2**14
+    assert len(sentences) < len(line) / 2**14 + 2
+    # One word alone has no place between words, nor has what follows a blank.
+    line = "a" * 40_000
+    assert "".join(sentence_splitter("en")([f" {line}"])) == f" {line}"
+    assert len(sentence_splitter("en")([f" {line}"])) == 3
+
+
 def test_the_splitter_sees_a_window_of_a_long_line_at_a_time(monkeypatch):
     # Its time grows with the square of the length where a line has nothing but opening quotes.
     seen = []

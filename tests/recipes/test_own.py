@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import importlib.util
 import json
@@ -236,8 +237,10 @@ def test_a_model_is_made_from_text_to_results_and_shipped(
     # The same line again makes nothing again.
     weights = tmp_path / "own/mini/model.safetensors"
     before = weights.read_bytes(), (tmp_path / "own/mini/metrics.jsonl").read_bytes()
-    make("--from", "pretrain", "--until", "pretrain")
+    measured_at = (tmp_path / "own/mini/held-out.json").stat().st_mtime_ns
+    make("--from", "pretrain", "--until", "held-out")
     assert before == (weights.read_bytes(), (tmp_path / "own/mini/metrics.jsonl").read_bytes())
+    assert measured_at == (tmp_path / "own/mini/held-out.json").stat().st_mtime_ns
     make("--random-weights", settings=())
     twin = json.loads((tmp_path / "own/results/mini-random.json").read_text())
     assert twin["random_weights"]
@@ -263,6 +266,54 @@ def test_a_model_is_made_from_text_to_results_and_shipped(
     assert "| masked lm perplexity |" in card
     assert f"{100 * sst2['mean']:.1f} ±" in card
     bertsmith.load_model(folder)
+
+
+def test_held_out_text_is_measured_once_for_each_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = script("make", monkeypatch)
+    run = tmp_path / "mini"
+    run.mkdir()
+    config = {"max_position_embeddings": 512, "bertsmith": {"tasks": ["masked_lm"]}}
+    (run / "config.json").write_text(json.dumps(config))
+    asked: list[object] = []
+
+    def bertsmith(*words: object, capture: bool = False) -> str:
+        asked.append(words)
+        return '{"masked_lm_loss": 2.5}'
+
+    monkeypatch.setattr(make, "bertsmith", bertsmith)
+    args = argparse.Namespace(output=tmp_path)
+    model, held_out = run / "model.safetensors", run / "held-out.json"
+    model.write_bytes(b"weights")
+    for _ in range(2):
+        make.measure_on_text(args, "mini")
+    assert len(asked) == 1
+    assert json.loads(held_out.read_text())["single-128"] == {"masked_lm_loss": 2.5}
+    # A run that went on has another model.
+    model.write_bytes(b"others")
+    make.measure_on_text(args, "mini")
+    assert len(asked) == 2
+
+
+def test_results_are_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = script("make", monkeypatch)
+    path = tmp_path / "results.json"
+    make.write_json(path, {"a": "é"})
+    assert path.read_text(encoding="utf-8") == '{\n "a": "é"\n}\n'
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make.write_json(path, {"a": "b"})
+    monkeypatch.undo()
+    assert [(each.name, json.loads(each.read_text())) for each in tmp_path.iterdir()] == [
+        ("results.json", {"a": "é"})
+    ]
 
 
 def shards_of(folder: Path, model: Path) -> Path:

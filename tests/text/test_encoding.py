@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertsmith.errors import ConfigError, DataError
-from bertsmith.text.encoding import Pieces, assemble, truncate
+from bertsmith.text.encoding import Pieces, assemble, truncate, windows
 
 
 def pieces(length: int) -> Pieces:
@@ -77,3 +77,38 @@ def test_impossible_lengths_are_refused():
         truncate([pieces(9)], 8, "only_second")
     with pytest.raises(DataError, match="'only_first' cannot help: the other text alone has 7"):
         truncate([pieces(9), pieces(7)], 10, "only_first")
+
+
+def test_windows_start_a_step_apart_and_cover_everything():
+    question, text = [7, 8], list(range(130))
+    found = windows([question, text], max_length=30, step=10, over="last")
+    width = 30 - 2 - 3
+    assert all(first == question for first, _ in found)
+    for index, (_, part) in enumerate(found):
+        assert part == text[10 * index : 10 * index + width]
+    assert 10 * (len(found) - 1) + width >= len(text) > 10 * (len(found) - 2) + width
+
+
+def test_googles_number_of_windows():
+    """Document of 500 pieces, question of 12, length 384, doc_stride 128: three windows."""
+    found = windows([[0] * 12, list(range(500))], max_length=384, step=128, over="last")
+    assert [part[0] for _, part in found] == [0, 128, 256]
+
+
+def test_windows_never_leave_a_gap():
+    found = windows([list(range(100))], max_length=12, step=100, over="last")
+    assert [piece for (part,) in found for piece in part] == list(range(100))
+
+
+def test_a_short_or_empty_text_is_one_window():
+    assert windows([[1]], max_length=12, step=3, over="last") == [[[1]]]
+    assert windows([[1], []], max_length=12, step=3, over="last") == [[[1], []]]
+
+
+def test_windows_refuse_what_cannot_be():
+    with pytest.raises(ConfigError, match=r"step \(0\) must be at least 1"):
+        windows([[1]], max_length=12, step=0, over="last")
+    with pytest.raises(DataError, match="first text has 9 wordpieces, which leaves no room"):
+        windows([[1] * 9, [2]], max_length=12, step=3, over="last")
+    with pytest.raises(DataError, match="second text has 9 wordpieces, which leaves no room"):
+        windows([[2], [1] * 9], max_length=12, step=3, over="first")

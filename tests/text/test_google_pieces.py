@@ -100,10 +100,7 @@ def test_words_given_as_a_list_keep_their_numbers(google):
     assert google.encode("unaff the", ["the"]).segment_ids == [0] * 5 + [1, 1]
 
 
-def test_windows_and_decoding_work_as_always(google):
-    windows = google.encode_windows("the", "un " * 50, max_length=20, step=5)
-    assert len(windows) == 8
-    assert windows[1].offsets[3] == (15, 17)
+def test_decoding_works_as_always(google):
     assert google.decode(google.encode("The unaff, [MASK]").ids) == "the unaff,"
 
 

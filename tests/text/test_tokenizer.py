@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizerFast
 
-from bertsmith.errors import ConfigError, DataError
+from bertsmith.errors import DataError
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -79,40 +79,6 @@ def test_a_long_text_is_cut_to_length(tokenizer, truncation):
     pair = tokenizer.encode(LONG, "over", max_length=32, truncation=truncation)
     assert pair.tokens[-3:] == ["[SEP]", "over", "[SEP]"]
     assert len(pair) == 32
-
-
-def test_windows_start_a_step_apart_and_cover_everything(tokenizer):
-    pieces = tokenizer.wordpieces(LONG)
-    windows = tokenizer.encode_windows("the seat", LONG, max_length=30, step=10)
-    width = 30 - 2 - 3
-    assert all(window.tokens[:4] == ["[CLS]", "the", "seat", "[SEP]"] for window in windows)
-    for index, window in enumerate(windows):
-        assert window.tokens[4:-1] == pieces[10 * index : 10 * index + width]
-    assert 10 * (len(windows) - 1) + width >= len(pieces) > 10 * (len(windows) - 2) + width
-
-
-def test_googles_number_of_windows(uncased):
-    """Document of 500 pieces, question of 12, length 384, doc_stride 128: three windows."""
-    windows = uncased.encode_windows("the " * 12, "a " * 500, max_length=384, step=128)
-    assert len(windows) == 3
-    assert [w.offsets[14][0] // 2 for w in windows] == [0, 128, 256]
-
-
-def test_windows_never_leave_a_gap(tokenizer):
-    windows = tokenizer.encode_windows(LONG, max_length=12, step=100)
-    assert [t for w in windows for t in w.tokens[1:-1]] == tokenizer.wordpieces(LONG)
-
-
-def test_a_short_or_empty_text_is_one_window(tokenizer):
-    assert len(tokenizer.encode_windows("the", max_length=12, step=3)) == 1
-    assert len(tokenizer.encode_windows("the", "", max_length=12, step=3)) == 1
-
-
-def test_windows_refuse_what_cannot_be(tokenizer):
-    with pytest.raises(ConfigError, match=r"step \(0\) must be at least 1"):
-        tokenizer.encode_windows("the", max_length=12, step=0)
-    with pytest.raises(DataError, match="leaves no room"):
-        tokenizer.encode_windows("the " * 9, "jet", max_length=12, step=3)
 
 
 def test_decoding_joins_pieces(tokenizer):

@@ -14,6 +14,8 @@ EXAMPLES = """examples:
   bertsmith info runs/mini
   bertsmith info recipes/tiny-cpu.toml
       every setting of the recipe, those that it leaves at their defaults too
+  bertsmith info shards/train --verify
+      reads all of the text and says whether it is what was written
 """
 NEXT = {
     "corpus": "bertsmith pretrain RECIPE.toml data.train={path}",
@@ -24,6 +26,11 @@ NEXT = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="PATH", help="a file or a folder")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read all shards of a prepared corpus and compare their checksums",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -31,10 +38,14 @@ def run(args: argparse.Namespace) -> None:
     from bertsmith.inference.explain import explain
 
     facts = explain(args.path)
+    if args.verify:
+        facts["is_verified"] = _verify(facts)
     lines = facts.pop("weight_lines", [])
     print(json.dumps(facts, ensure_ascii=False, default=str))
     article = "an" if facts["kind"][0] in "aeiou" else "a"
     print(f"{facts['path']} is {article} {facts['kind']}: {_sentence(facts)}", file=sys.stderr)
+    if args.verify:
+        print(f"the checksums of {counted(facts['shards'], 'shard')} are right", file=sys.stderr)
     for line in lines:
         print(line, file=sys.stderr)
     if lines and (room := facts["config"]["vocab_size"] - facts["vocabulary_entries"]):
@@ -45,6 +56,19 @@ def run(args: argparse.Namespace) -> None:
     if findings := facts.get("results", {}).get("findings"):
         print(_measured(facts["results"]["evaluation"], findings), file=sys.stderr)
     print(f"next: {_next(facts)}", file=sys.stderr)
+
+
+def _verify(facts: dict[str, Any]) -> bool:
+    from bertsmith.data.shards import TokenizedCorpus
+    from bertsmith.errors import ConfigError
+
+    if facts["kind"] != "corpus":
+        raise ConfigError(
+            f"--verify reads the shards of a prepared corpus, and {facts['path']} is none; leave "
+            "it out"
+        )
+    TokenizedCorpus.open(facts["path"]).verify()
+    return True
 
 
 def _sentence(facts: dict[str, Any]) -> str:

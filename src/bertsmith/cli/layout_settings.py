@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def read_layout_settings(settings: list[str]) -> Layout | None:
 def read_source(where: str, settings: list[str]) -> RecordSource:
     """What to read records from: a file, or a data set by its name.
 
+    Says on stderr which row of numbered columns is taken for their header.
+
     Raises:
         ConfigError: for a setting that is none, or none of such a source.
     """
@@ -78,12 +81,15 @@ def read_source(where: str, settings: list[str]) -> RecordSource:
 
     data = data_section(settings)
     folder, split = data.pop("folder", None), data.pop("split", None)
-    return RecordSource(
+    source = RecordSource(
         where,
         layout=Layout.from_settings(data) if data else None,
         folder=None if folder is None else Path(str(folder)),
         split=None if split is None else str(split),
     )
+    if (remark := source.header_remark()) is not None:
+        print(remark, file=sys.stderr)
+    return source
 
 
 def data_section(settings: list[str]) -> dict[str, Any]:

@@ -69,13 +69,18 @@ def choice_question_of(record: Record) -> ChoiceQuestion:
 def answer_of(record: Record, choices: Sequence[str]) -> int | None:
     """The place of the right choice, counted from 0; None where the record does not say it.
 
-    It may be given as that place, as the choice itself, or as a letter, A for the first.
+    It may be given as that place, as the choice itself, or as a letter, A for the first. A text
+    such as "2" that is a place and another choice is refused, but in CODAH's table; a number, as
+    JSON has them, is always a place.
 
     Raises:
         DataError: what is given is none of the choices, or may be two of them.
     """
-    name = _columns(tuple(record.fields)).answer
+    columns = _columns(tuple(record.fields))
+    name = columns.answer
     answer = None if name is None else record.fields[name]
+    if columns.answer_is_place and isinstance(answer, str) and answer.strip().isdecimal():
+        answer = int(answer)
     if answer is None or (isinstance(answer, str) and not answer.strip()):
         return None
     places = _places(answer, choices)
@@ -130,12 +135,14 @@ class _Columns:
     choices: tuple[str, ...]
     """Several columns of one choice each, or one column of a list."""
     answer: str | None
+    answer_is_place: bool = False
+    """Whether a number there is never the text of a choice."""
 
 
 @lru_cache(maxsize=64)
 def _columns(names: tuple[str, ...]) -> _Columns:
     if names == _CODAH:
-        return _Columns("2", None, ("3", "4", "5", "6"), "7")
+        return _Columns("2", None, ("3", "4", "5", "6"), "7", answer_is_place=True)
     actual = {name.lower(): name for name in reversed(names)}
 
     def first(known: Sequence[str]) -> str | None:
@@ -184,7 +191,7 @@ def _choices(record: Record, columns: _Columns) -> tuple[str, ...]:
 
 
 def _places(answer: Any, choices: Sequence[str]) -> list[int]:
-    """The choices that may be meant; a number that can be a place is one, whatever they say."""
+    """The choices that may be meant; a text may be a place and what another choice says."""
     places = range(len(choices))
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)
@@ -193,9 +200,9 @@ def _places(answer: Any, choices: Sequence[str]) -> list[int]:
     if not isinstance(answer, str):
         return []
     text = answer.strip()
-    if text.isdecimal() and int(text) in places:
-        return [int(text)]
     named = [place for place in places if choices[place].strip() == text]
+    if text.isdecimal() and int(text) in places:
+        return sorted({int(text), *named})
     if not named and re.fullmatch("[A-Za-z]", text):
         named = [place for place in [ord(text.upper()) - ord("A")] if place in places]
     return named

@@ -16,6 +16,7 @@ from enum import Enum
 from itertools import chain
 from typing import Any
 
+from bertsmith.data.errors_in_place import with_errors
 from bertsmith.data.layout import Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
@@ -43,6 +44,7 @@ class _Break(Enum):
 
 Lines = Iterator[tuple[int, str]]
 Rows = Iterator[tuple[int, list[str] | _Break | DataError]]
+"""Each with its line; an error names its own."""
 # An error stands for a sentence that cannot be read where the next one can.
 Sentences = Iterator["SentenceRecord | DataError"]
 Columns = tuple[int, int | None]
@@ -118,8 +120,11 @@ def _check_layout(layout: Layout, name: str) -> None:
 
 def _conll_rows(lines: Lines, name: str) -> Rows:
     separator, count = None, 0
-    for number, line in lines:
-        line = line.rstrip("\r\n")
+    for item in with_errors(lines):
+        if isinstance(item, DataError):
+            yield 0, item
+            continue
+        number, line = item[0], item[1].rstrip("\r\n")
         if not line.strip(" \t"):
             yield number, _Break.SENTENCE
         elif line.lstrip(" ").startswith("-DOCSTART-"):
@@ -145,8 +150,11 @@ def _conll_rows(lines: Lines, name: str) -> Rows:
 
 
 def _conllu_rows(lines: Lines, name: str) -> Rows:
-    for number, line in lines:
-        line = line.rstrip("\r\n")
+    for item in with_errors(lines):
+        if isinstance(item, DataError):
+            yield 0, item
+            continue
+        number, line = item[0], item[1].rstrip("\r\n")
         if not line.strip(" \t"):
             yield number, _Break.SENTENCE
         elif line.startswith("#"):

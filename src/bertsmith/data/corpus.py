@@ -64,7 +64,8 @@ def read_documents(
             others each record is a document.
         text_column: the field of a record that holds its text.
         document_per_file: blank lines in .txt mean nothing; the whole file is one document.
-        skip_bad: leave out what cannot be read: a line, a record, or the rest of a file.
+        skip_bad: leave out what cannot be read: a line, a record, or the rest of a file, whose
+            last document then ends where it breaks off.
 
     Raises:
         DataError: with file and line, at the first thing that cannot be read.
@@ -151,23 +152,29 @@ class DocumentReader:
             self._raw = None
 
     def _paragraphs(self, source: str, lines: Iterable[tuple[int, str]]) -> Iterator[Document]:
-        """Gather lines up to a blank one."""
+        """Gather lines up to a blank one; where the file breaks off, those that came before."""
         gathered: list[str] = []
         first, size, is_continuation = 0, 0, False
-        for number, line in lines:
-            if line:
-                first = first or number
-                gathered.append(line)
-                size += len(line)
-            ends = not line and not self._document_per_file
-            if gathered and (ends or size > MAX_DOCUMENT_CHARACTERS):
-                yield Document(source, first, gathered, is_continuation)
-                gathered, first, size = [], 0, 0
-                is_continuation = not ends
-            elif ends:
-                is_continuation = False
+        broken: Exception | None = None
+        try:
+            for number, line in lines:
+                if line:
+                    first = first or number
+                    gathered.append(line)
+                    size += len(line)
+                ends = not line and not self._document_per_file
+                if gathered and (ends or size > MAX_DOCUMENT_CHARACTERS):
+                    yield Document(source, first, gathered, is_continuation)
+                    gathered, first, size = [], 0, 0
+                    is_continuation = not ends
+                elif ends:
+                    is_continuation = False
+        except READ_ERRORS as error:
+            broken = error
         if gathered:
             yield Document(source, first, gathered, is_continuation)
+        if broken is not None:
+            raise broken
 
     def _records(self, source: str, texts: Iterable[tuple[int, str]]) -> Iterator[Document]:
         for number, text in texts:

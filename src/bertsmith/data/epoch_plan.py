@@ -64,26 +64,24 @@ class EpochPlanner:
         return plan.take(generator(self._seed, epoch, _EXAMPLE_ORDER, pool).permutation(len(plan)))
 
     def _plan_block(self, block: Block, epoch: int) -> ExamplePlan:
-        rng = generator(self._seed, epoch, _EXAMPLES, block.index)
-        plan = self._plan(self._reader, block, self._max_seqlen, rng)
-        if self._single_segment_prob:
-            plan = sentence_pairs.with_single_segments(plan, self._single_segment_prob, rng)
+        plan = self._examples(block, generator(self._seed, epoch, _EXAMPLES, block.index))
         key = key_of(self._seed, epoch, _MASKS, block.index)
         return dataclasses.replace(plan, keys=draw(key, np.arange(len(plan))))
 
-    def survey(self) -> tuple[float, int]:
-        """The mean length of an example and the tokens of an epoch, estimated from some blocks.
+    def _examples(self, block: Block, rng: np.random.Generator) -> ExamplePlan:
+        """One pass over a block's documents, with keys of 0."""
+        plan = self._plan(self._reader, block, self._max_seqlen, rng)
+        if self._single_segment_prob:
+            plan = sentence_pairs.with_single_segments(plan, self._single_segment_prob, rng)
+        return plan
 
-        A function of the corpus and not of the seed.
+    def mean_length(self) -> float:
+        """The mean length of an example, in tokens, estimated from some blocks.
+
+        A function of the corpus and the settings, and not of the seed.
         """
         blocks = self._reader.blocks
         places = np.unique(np.linspace(0, len(blocks) - 1, SURVEYED_BLOCKS).astype(np.int64))
         sample = [blocks[place] for place in places]
-        plans = [
-            self._plan(self._reader, block, self._max_seqlen, generator(block.index))
-            for block in sample
-        ]
-        lengths = ExamplePlan.concatenate(plans).lengths
-        starts = [self._reader.sentences(block)[0] for block in sample]
-        share = sum(int(start[-1] - start[0]) for start in starts) / self._reader.wordpiece_base[-1]
-        return float(lengths.mean()), int(lengths.sum() / share)
+        plans = [self._examples(block, generator(block.index)) for block in sample]
+        return float(ExamplePlan.concatenate(plans).lengths.mean())

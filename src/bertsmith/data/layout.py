@@ -79,6 +79,12 @@ class Layout:
         roles = {"text": self.text, "pair": self.pair, "label": self.label, "choices": self.choices}
         return {role: column for role, column in roles.items() if column is not None}
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the user has given a column by its number."""
+        columns = ",".join(self.named.values()).split(",")
+        return any(column.strip().isdecimal() for column in columns)
+
     def are_header(self, cells: list[str]) -> bool:
         """Whether a table's first row names its columns.
 

@@ -145,15 +145,12 @@ class PretrainingBatches:
         self._prefetch_batches = prefetch_batches
         self._reader = CorpusReader(corpus)
         self._planner = EpochPlanner(self._reader, objective, longest, seed, single_segment_prob)
-        mean_length, self.tokens_per_epoch = self._planner.survey()
-        ample = _max_sequences(mean_length, budget_tokens, max_seqlen, shortest)
+        ample = _max_sequences(self._planner.mean_length(), budget_tokens, max_seqlen, shortest)
         self.max_sequences = max(ample, min_sequences)
         self.num_masked_slots = 0
         if self._masking is not None:
             self.num_masked_slots = self._masking.max_masked(budget_tokens, self.max_sequences)
 
-    tokens_per_epoch: int
-    """An estimate of the tokens in all examples of an epoch, of all ranks together."""
     max_sequences: int
     """B."""
     num_masked_slots: int
@@ -235,7 +232,8 @@ class PretrainingBatches:
         if highest >= self._ids.vocab_size:
             raise DataError(
                 f"the corpus holds the id {highest} and the vocabulary {self._ids.vocab_size} "
-                "wordpieces: a shard is damaged; prepare the text again"
+                "wordpieces: a shard is damaged (`bertsmith info SHARDS --verify` says which); "
+                "prepare the text again"
             )
         if self._masking is None:
             neighbours = torch.from_numpy(neighbour_labels(packed))

@@ -140,8 +140,28 @@ def _firsts(sizes: Ints, wanted: Ints) -> Ints:
 def _take_words(sizes: Ints, order: Ints, sequences: Ints, wanted: Ints) -> npt.NDArray[np.bool_]:
     """Which words to mask: a sequence takes its shuffled words in turn until it has enough.
 
-    One that would overshoot is skipped. Up to the first of these, cumulative sizes tell; from
-    there on it goes word by word, one of each sequence that still lacks some at a time.
+    One that would overshoot is skipped. The published method, for one sequence at a time:
+
+        lacking = wanted
+        for word in shuffled(words):
+            if lacking == 0:
+                break
+            if size(word) <= lacking:
+                take(word)
+                lacking -= size(word)
+
+    Here it is done for all sequences at once. Up to the first word that is skipped, cumulative
+    sizes tell; from there on it goes word by word, one of each sequence that still lacks some at
+    a time.
+
+    Args:
+        sizes: wordpieces of each word, sequence after sequence.
+        order: the words' indices, shuffled within each sequence.
+        sequences: of each word its sequence, rising.
+        wanted: (N,) wordpieces to choose in each sequence.
+
+    Returns:
+        Of each word, in the order of `sizes`, whether it is taken.
     """
     counts = np.bincount(sequences, minlength=len(wanted))
     ends = counts.cumsum()

@@ -45,10 +45,6 @@ class NamedSet:
     submissions: Mapping[str, str] = field(default_factory=dict)
     """The file in which gluebenchmark.com takes the answers for a split."""
 
-    def measured_splits(self) -> list[str]:
-        """What a model is measured on, the split that chooses the best model first."""
-        return [split for split in self.files if split.startswith("dev")]
-
 
 _TSV: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {split: (f"{split}.tsv",) for split in ("train", "dev", "test")}

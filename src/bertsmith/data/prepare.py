@@ -17,14 +17,12 @@ from typing import Any
 
 from bertsmith.data.block import (
     BLOCK_CHARACTERS,
-    MAX_EXAMPLES,
     Block,
     BlockTokenizer,
     Skipped,
-    TokenizedBlock,
     cut_blocks,
 )
-from bertsmith.data.corpus import DocumentReader
+from bertsmith.data.corpus import DocumentReader, Position
 from bertsmith.data.corpus_report import CorpusReport
 from bertsmith.data.parallel import OrderedMap, available_cores, ordered_map
 from bertsmith.data.prepare_progress import PROGRESS, PrepareProgress
@@ -91,8 +89,11 @@ class Preparation:
         sentence_splitter(self.settings.language)  # missing packages are told of before any work
         self.report: CorpusReport | None = None
         """The report, where an earlier run has finished."""
+        # What the finished shards hold; blocks that are in none of them are in a copy, so that
+        # another run of this object begins with them again.
         self._progress = PrepareProgress(self._key)
         self._open_output()
+        self._bytes_done = self._progress.bytes_read
 
     @property
     def total_bytes(self) -> int:
@@ -102,7 +103,7 @@ class Preparation:
     @property
     def bytes_done(self) -> int:
         """How much of `total_bytes` is behind it."""
-        return self._progress.bytes_read
+        return self._bytes_done
 
     @property
     def num_finished_shards(self) -> int:
@@ -127,7 +128,7 @@ class Preparation:
 
         Raises:
             DataError: text that cannot be read, or shards that cannot be written. The finished
-                shards stay, and the next run goes on after them.
+                shards stay, and the next run goes on after them, of this object or of another.
         """
         workers = available_cores() if workers is None else workers
         if workers < 1:
@@ -143,7 +144,9 @@ class Preparation:
     def _run(
         self, workers: int, on_progress: Callable[[], None] | None, mapped: OrderedMap
     ) -> CorpusReport:
-        progress = self._progress
+        progress = self._progress.copy()
+        self._bytes_done = progress.bytes_read
+        self._make_output()
         progress.save(self.output)
         writer = ShardWriter(
             self.output,
@@ -154,8 +157,9 @@ class Preparation:
             shards=progress.shards,
         )
         make = functools.partial(BlockTokenizer, self._tokenizer, self.settings.language)
-        for block, tokenized in mapped(make, self._blocks(), workers):
-            self._add(block, tokenized)
+        for block, tokenized in mapped(make, self._blocks(progress.position), workers):
+            progress.add(block, tokenized)
+            self._bytes_done = progress.bytes_read
             if writer.append_block(
                 tokenized.wordpieces,
                 tokenized.sentence_lengths,
@@ -164,6 +168,7 @@ class Preparation:
             ):
                 progress.shards = list(writer.shards)
                 progress.save(self.output)
+                self._progress = progress.copy()
             if on_progress:
                 on_progress()
         if not progress.counts.documents:
@@ -174,26 +179,18 @@ class Preparation:
         (self.output / PROGRESS).unlink(missing_ok=True)
         return report
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self, start: Position) -> Iterator[Block]:
         skipped = Skipped()
         reader = DocumentReader(
             self._files,
             text_column=self.settings.text_column,
             document_per_file=self.settings.document_per_file,
             skip_bad=self.settings.skip_bad,
-            start=self._progress.position,
+            start=start,
             on_bad=skipped.add,
         )
         # Shards end where blocks end, so a small shard needs small blocks.
         return cut_blocks(reader, skipped, min(BLOCK_CHARACTERS, self.settings.shard_wordpieces))
-
-    def _add(self, block: Block, tokenized: TokenizedBlock) -> None:
-        progress = self._progress
-        progress.position, progress.bytes_read = block.end, block.bytes_read
-        progress.counts += tokenized.counts
-        progress.repeated.add(tokenized.line_hashes, tokenized.line_counts)
-        room = MAX_EXAMPLES - len(progress.skipped_examples)
-        progress.skipped_examples += block.skipped.examples[:room]
 
     def _settings_and_sources(self) -> dict[str, Any]:
         """What the bytes of the shards depend on; whether bad text is skipped may change."""
@@ -211,13 +208,7 @@ class Preparation:
 
     def _open_output(self) -> None:
         """Make the folder, or take up what an earlier run has left in it."""
-        try:
-            self.output.mkdir(parents=True, exist_ok=True)
-            names = {path.name for path in self.output.iterdir()}
-        except OSError as error:
-            raise DataError(
-                f"{self.output} cannot be used as a folder: {error.strerror or error}"
-            ) from None
+        names = self._make_output()
         if MANIFEST in names:
             earlier = Manifest.load(self.output).preparation
             self._check_same(earlier)
@@ -233,6 +224,16 @@ class Preparation:
             raise DataError(
                 f"{self.output} is not empty and holds no shards; give a new or an empty folder"
             )
+
+    def _make_output(self) -> set[str]:
+        """Make the folder where it is not there; the names in it."""
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            return {path.name for path in self.output.iterdir()}
+        except OSError as error:
+            raise DataError(
+                f"{self.output} cannot be used as a folder: {error.strerror or error}"
+            ) from None
 
     def _check_same(self, earlier: Mapping[str, Any]) -> None:
         advice = "use what it was then, or delete the folder to prepare it anew"
@@ -255,9 +256,13 @@ class Preparation:
             )
 
     def _discard_if_no_shard(self) -> None:
-        """Leave no folder where nothing in it is worth going on from."""
-        if not self._progress.shards:
-            with contextlib.suppress(OSError):
+        """Leave no folder where nothing in it is worth going on from.
+
+        A shard may be there that could not be written down as finished; the progress file then
+        stays, by which the next run knows the folder.
+        """
+        with contextlib.suppress(OSError):
+            if [path.name for path in self.output.iterdir()] == [PROGRESS]:
                 (self.output / PROGRESS).unlink()
                 self.output.rmdir()
 

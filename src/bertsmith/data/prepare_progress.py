@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bertsmith.atomic import write_atomically
+from bertsmith.data.block import MAX_EXAMPLES, Block, TokenizedBlock
 from bertsmith.data.corpus import Position
 from bertsmith.data.corpus_report import CorpusReport, Counts
 from bertsmith.data.repeated_lines import RepeatedLines
@@ -91,6 +92,24 @@ class PrepareProgress:
             "line_counts": np.ascontiguousarray(self.repeated.counts),
         }
         write_atomically(folder / PROGRESS, [save(tensors, {"progress": json.dumps(values)})])
+
+    def copy(self) -> Self:
+        """One that further blocks do not change."""
+        repeated = RepeatedLines(self.repeated.hashes, self.repeated.counts, self.repeated.halvings)
+        return dataclasses.replace(
+            self,
+            shards=list(self.shards),
+            repeated=repeated,
+            skipped_examples=list(self.skipped_examples),
+        )
+
+    def add(self, block: Block, tokenized: TokenizedBlock) -> None:
+        """Take in what the next block holds, and where it ends."""
+        self.position, self.bytes_read = block.end, block.bytes_read
+        self.counts += tokenized.counts
+        self.repeated.add(tokenized.line_hashes, tokenized.line_counts)
+        room = MAX_EXAMPLES - len(self.skipped_examples)
+        self.skipped_examples += block.skipped.examples[:room]
 
     def report(self) -> CorpusReport:
         """What is known of the corpus so far."""

@@ -24,6 +24,8 @@ from bertsmith.data.record import Record
 from bertsmith.data.records import read_records
 from bertsmith.errors import ConfigError, DataError
 
+MAX_CELLS_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class RecordSource:
@@ -91,6 +93,8 @@ class RecordSource:
             else _read_folder(name, named, split, self.folder, on_open)
         )
         # By `map`, which goes on after a record that cannot be read.
+        if named.task == "multiple_choice":
+            return map(_with_place, records)
         return map(partial(_with_label_name, numbers=named.numbers), records)
 
     def file(self, split: str) -> Path | None:
@@ -106,6 +110,30 @@ class RecordSource:
                 None if self.folder is None else _find(str(self.where), named, split, self.folder)
             )
         return Path(self.where) if Path(self.where).is_file() else None
+
+    def header_remark(self) -> str | None:
+        """What to say of a table's first row where it counts as the header of numbered columns.
+
+        Who gives columns by number may have a file without header, whose first record happens to
+        hold a well-known name. None where there is nothing to say, and for standard input.
+        """
+        layout = self.layout
+        if layout is None or not layout.has_numbers or not Path(self.where).is_file():
+            return None
+        kind = layout.format or file_kind(Path(self.where))[0].removeprefix(".")
+        if layout.header is not None or kind not in ("csv", "tsv"):
+            return None
+        plain = Layout(format=layout.format, header=False)
+        with contextlib.suppress(DataError, StopIteration):  # reading it says what is wrong
+            first = next(read_records(self.where, layout=plain))
+            cells = [str(cell) for cell in first.fields.values()]
+            if layout.are_header(cells):
+                shown = ", ".join(map(repr, cells[:MAX_CELLS_SHOWN]))
+                return (
+                    f"{first.location} was taken for the header ({shown}); say data.header=false "
+                    "if it is a record"
+                )
+        return None
 
     def like(self, layout: Layout) -> RecordSource:
         """The same source; a file about which the user says nothing has this layout."""
@@ -129,7 +157,7 @@ class RecordSource:
     def measured(self) -> dict[str, RecordSource]:
         """What to measure a model on, by what the names of its figures begin with.
 
-        That is nothing but for the second dev set of MNLI, `mismatched_`.
+        `{"": source}`, and of MNLI, which has two dev sets, `"mismatched_"` too.
         """
         named = self.named
         if named is None or self.split is not None:
@@ -264,6 +292,15 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping) and value and all(isinstance(x, list) for x in value.values()):
         return [dict(zip(value, each, strict=True)) for each in zip(*value.values(), strict=True)]
     return value
+
+
+def _with_place(record: Record) -> Record:
+    """The label as a number: in these data sets it is a place, whatever the choices say."""
+    name = label_name(tuple(record.fields))
+    label = None if name is None else record.fields[name]
+    if name is None or not isinstance(label, str) or not label.strip().isdecimal():
+        return record
+    return Record({**record.fields, name: int(label)}, record.location)
 
 
 def _with_label_name(record: Record, numbers: tuple[str, ...]) -> Record:

@@ -16,19 +16,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from bertsmith.data.columns import KNOWN_NAMES
 from bertsmith.data.compression import READ_ERRORS, file_kind, open_decompressed
 from bertsmith.data.conll import read_conll, read_conllu
+from bertsmith.data.errors_in_place import raised, with_errors
 from bertsmith.data.json_document import document_records, is_document, refuse_constant
 from bertsmith.data.layout import FORMATS, Layout
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 
 __all__ = ["Record", "read_records", "with_errors"]
-
-T = TypeVar("T")
 
 # No record is this long, and a file that is not made of lines must not be read as one of them.
 MAX_LINE_BYTES = 16 * 2**20
@@ -37,7 +36,8 @@ MAX_DOCUMENT_BYTES = 2**30
 
 Lines = Iterator[tuple[int, str]]
 Rows = Iterator[tuple[int, list[str]] | DataError]
-# Readers yield the error of a line where the next one can be read all the same, and raise others.
+# Readers yield the error of a line where the next one can be read all the same, and raise others
+# (bertsmith.data.errors_in_place has an example).
 Items = Iterator[Record | DataError]
 
 
@@ -71,24 +71,7 @@ def read_records(
     items = (
         _read_stdin(name, layout) if is_stdin else _read_file(Path(source), name, layout, on_open)
     )
-    return map(_raised, _not_empty(items, name))  # a map goes on after an error, a generator ends
-
-
-def with_errors(items: Iterator[T]) -> Iterator[T | DataError]:
-    """The items of an iterator that may go on after an error, each error in its place."""
-    while True:
-        try:
-            yield next(items)
-        except StopIteration:
-            return
-        except DataError as error:
-            yield error
-
-
-def _raised(item: Record | DataError) -> Record:
-    if isinstance(item, DataError):
-        raise item
-    return item
+    return map(raised, _not_empty(items, name))
 
 
 def _not_empty(items: Items, name: str) -> Items:
@@ -104,8 +87,14 @@ def _read_stdin(name: str, layout: Layout) -> Items:
     if sys.stdin is None:
         raise DataError("standard input is closed; give records there, or name a file")
     lines = _lines(sys.stdin.buffer, name)
-    for first in lines:
-        file_format = layout.format or ("json" if first[1].startswith("{") else "txt")
+    if layout.format is not None:
+        yield from _READERS[layout.format](lines, name, layout)
+        return
+    for first in with_errors(lines):
+        if isinstance(first, DataError):
+            yield first
+            continue
+        file_format = "json" if first[1].startswith("{") else "txt"
         yield from _READERS[file_format](itertools.chain([first], lines), name, layout)
 
 
@@ -266,11 +255,14 @@ def _check_separator(cells: list[str], location: str) -> None:
 
 def _json(lines: Lines, name: str, layout: Layout) -> Items:
     """One document or a record a line, whichever the first line that is not blank begins."""
-    for number, line in lines:
-        if not line.strip():
+    for first in with_errors(lines):
+        if isinstance(first, DataError):
+            yield first
             continue
-        rest = itertools.chain([(number, line)], lines)
-        if not is_document(line):
+        if not first[1].strip():
+            continue
+        rest = itertools.chain([first], lines)
+        if not is_document(first[1]):
             yield from _jsonl(rest, name, layout)
             return
         for record in document_records(rest, name):

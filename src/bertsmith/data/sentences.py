@@ -16,6 +16,8 @@ _WINDOW_CHARACTERS = 2**14
 # of each of these itself, and deletes U+0085, which is white space to the splitter.
 _WIDE_SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _NEXT_LINE = "\x85"
+# The white space before the last word of a text that begins with another.
+_LAST_BLANK = re.compile(r"\S\s+(?=\S*\Z)")
 
 
 def sentence_splitter(language: str | None) -> Callable[[Iterable[str]], list[str]]:
@@ -67,13 +69,20 @@ def sentence_splitter(language: str | None) -> Callable[[Iterable[str]], list[st
 
 
 def _split_long(line: str, segment_window: Callable[[str], list[str]]) -> list[str]:
-    """Split a window at a time; the sentence that a window cuts goes to the next one whole."""
+    """Split a window at a time; the sentence that a window cuts goes to the next one whole.
+
+    One that is longer than a window is cut between words, where it has any.
+    """
     sentences: list[str] = []
     start = 0
     while start < len(line):
-        found = segment_window(line[start : start + _WINDOW_CHARACTERS])
-        if start + _WINDOW_CHARACTERS < len(line) and len(found) > 1:
-            found.pop()
+        window = line[start : start + _WINDOW_CHARACTERS]
+        found = segment_window(window)
+        if start + _WINDOW_CHARACTERS < len(line):
+            if len(found) > 1:
+                found.pop()
+            elif (last := _LAST_BLANK.search(window)) is not None:
+                found = [window[: last.end()]]
         sentences += found
         start += sum(map(len, found))
     return sentences

@@ -138,7 +138,19 @@ def windows(
     over: Literal["first", "last"],
     max_other: int | None = None,
 ) -> list[list[Cut]]:
-    """The texts of each window over a long one; arguments as for `Tokenizer.encode_windows`.
+    """Overlapping windows over a long text; the other of a pair is whole in each.
+
+    Args:
+        texts: the pieces of one text, or of two.
+        max_length: the most wordpieces of a window, special tokens included.
+        step: how many wordpieces each window starts after the one before it. This is Google's
+            doc_stride; Hugging Face's stride is the overlap, which is the room for the long text
+            less the step. A step beyond that room is shortened to it.
+        over: which text of a pair is the long one.
+        max_other: the most wordpieces of the other one, which loses its end; None: no limit.
+
+    Returns:
+        The texts of each window, in the order in which they were given.
 
     Raises:
         ConfigError: `step` is below 1, or `max_length` too small.

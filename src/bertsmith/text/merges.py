@@ -85,6 +85,26 @@ class Merger:
         return pieces
 
     def _merge(self, pair: int) -> None:
+        """Put a pair together wherever it stands, and count the pairs that come and go by it.
+
+        The words hug (10 times), hugs (5) and bug (4), and the pair ##u ##g, `|` a boundary and
+        `.` a place that is gone:
+
+            place     0   1   2   3  4   5   6   7  8  9   10  11  12
+            before    h  ##u ##g  |  h  ##u ##g ##s |  b  ##u ##g  |
+            after     h  ##ug .   |  h  ##ug .  ##s |  b  ##ug .   |
+
+            at        1, 5, 10     the left pieces of the pair
+            second    2, 6, 11     the right ones
+            left      0, 4, 9      what stands before the pair
+            right     3, 7, 12     what stands after it
+
+            pairs that go      h ##u (15), b ##u (4), ##g ##s (5)
+            pairs that come    h ##ug (15), b ##ug (4), ##ug ##s (5)
+
+        Places keep their numbers: the merged piece stands where the left one stood, and `_after`
+        and `_before` lead past what is gone. Pairs with a boundary are none and are not counted.
+        """
         left_id, right_id = pair >> _SHIFT, pair & (2**_SHIFT - 1)
         del self._pair_counts[pair]
         at = np.sort(np.concatenate(self._pair_places.pop(pair)))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from tokenizers import Tokenizer as Engine
 
 from bertsmith.errors import DataError
 from bertsmith.text.chunks import ChunkCache
-from bertsmith.text.encoding import Encoding, Pieces, Text, Truncation, assemble, truncate, windows
+from bertsmith.text.encoding import Encoding, Pieces, Text, Truncation, assemble, truncate
 from bertsmith.text.engine_pieces import EnginePieces
 from bertsmith.text.google_pieces import GooglePieces
 from bertsmith.text.tokenizer_files import (
@@ -171,39 +171,6 @@ class Tokenizer:
         if max_length is not None:
             rows = (truncate(row, max_length, truncation) for row in rows)
         return [self._assemble(row) for row in rows]
-
-    def encode_windows(
-        self,
-        text: Text,
-        pair: Text | None = None,
-        *,
-        max_length: int,
-        step: int,
-        over: Literal["first", "last"] = "last",
-        max_other: int | None = None,
-        split_special_tokens: bool = False,
-    ) -> list[Encoding]:
-        """Overlapping windows over a long text; the other of a pair is whole in each.
-
-        Args:
-            text: the long text, or the question before it.
-            pair: the long text, when `text` is a question.
-            max_length: the most wordpieces of a window, special tokens included.
-            step: how many wordpieces each window starts after the one before it. This is
-                Google's doc_stride; Hugging Face's stride is the overlap, which is the room for
-                the long text less the step. A step beyond that room is shortened to it.
-            over: which text of a pair is the long one.
-            max_other: the most wordpieces of the other one, which loses its end; None: no limit.
-            split_special_tokens: as in `encode`.
-
-        Raises:
-            ConfigError: `step` is below 1, or `max_length` too small.
-            DataError: the other text leaves no room.
-        """
-        texts = [text] if pair is None else [text, pair]
-        pieces = [self._cutter.pieces([each], split_special_tokens)[0] for each in texts]
-        found = windows(pieces, max_length=max_length, step=step, over=over, max_other=max_other)
-        return [self._assemble(parts) for parts in found]
 
     def wordpieces(self, text: str) -> list[str]:
         """The wordpieces of a text, without [CLS] and [SEP]; special tokens are recognised."""

@@ -51,7 +51,7 @@ class Preparation:
     label_counts: dict[str, int]
     """Training records of each label; empty for a task without labels."""
     remarks: Sequence[str]
-    """What the task has to say about the training records."""
+    """What the task has to say about the training records, and what was taken for a header."""
     num_train: int
     num_examples: int
     """Training records, or where some are long, their windows."""
@@ -227,10 +227,12 @@ def prepare_finetuning(
         batches = source.num_batches * settings.epochs
         steps = math.ceil(batches / settings.accumulation_steps)
     check = checker.report(label_counts)
+    sources = (train_source, *data.eval_sources().values())
+    headers = dict.fromkeys(each.header_remark() for each in sources)
     preparation = Preparation(
         report=report,
         label_counts=label_counts,
-        remarks=task.remarks,
+        remarks=(*task.remarks, *filter(None, headers)),
         num_train=counted,
         num_examples=len(examples),
         num_eval=len(held_out_records),
