@@ -39,7 +39,7 @@ from bertsmith.export.weight_files import write_safetensors
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.optimizer import load_optimizer_state, optimizer_state
-from bertsmith.training.sharding import Sharding
+from bertsmith.training.placement import Placement
 
 _NAME = re.compile(r"step-(\d{8})")
 _FOLDER = re.compile(r"(step|best)-\d{8}")
@@ -88,7 +88,7 @@ def take_snapshot(
     tokenizer: Tokenizer,
     optimizers: Sequence[torch.optim.Optimizer],
     best: ModelContents | None = None,
-    sharding: Sharding | None = None,
+    placement: Placement | None = None,
 ) -> Snapshot:
     """Copy what a checkpoint holds to the CPU's memory.
 
@@ -100,22 +100,22 @@ def take_snapshot(
         tokenizer: the model's.
         optimizers: of the model's parameters.
         best: the model as it was at `state.best_step`, copied before.
-        sharding: of the model.
+        placement: of the model.
     """
-    sharding = sharding or Sharding()
+    placement = placement or Placement()
     return Snapshot(
         state=state,
-        model=copied_contents(model, sharding),
+        model=copied_contents(model, placement),
         tokenizer=tokenizer,
-        optimizer=sharding.copies(optimizer_state(optimizers, parameter_names(model))),
+        optimizer=placement.copies(optimizer_state(optimizers, parameter_names(model))),
         generators=_generator_state(_device_of(model)),
         best=best,
     )
 
 
-def copied_contents(model: BertForTasks, sharding: Sharding) -> ModelContents:
+def copied_contents(model: BertForTasks, placement: Placement) -> ModelContents:
     """A model as it is now, copied to the CPU's memory."""
-    return model_contents(model, sharding.copies(dict(model.named_parameters())))
+    return model_contents(model, placement.copies(dict(model.named_parameters())))
 
 
 class Checkpoints:
@@ -205,13 +205,13 @@ class Checkpoints:
         step: int,
         model: BertForTasks,
         optimizers: Sequence[torch.optim.Optimizer],
-        sharding: Sharding,
+        placement: Placement,
     ) -> None:
         """Put the rest of a checkpoint in place: the optimizers' and the generators' state."""
         path = self.path(step)
         tensors = _read(path / "optimizer.safetensors")
         names = parameter_names(model)
-        load_optimizer_state(optimizers, names, tensors, part_like=sharding.part_like)
+        load_optimizer_state(optimizers, names, tensors, part_like=placement.part_like)
         _set_generator_state(_read(path / "generators.safetensors"), _device_of(model))
 
     def remove(self) -> None:

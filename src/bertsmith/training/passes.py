@@ -23,7 +23,8 @@ class Passes:
     """Forward and backward pass, which adds to the parameters' gradients.
 
     It holds the model and nothing that holds it, so that a run's model and its graphs are freed
-    as soon as the run is over, and not when Python next collects garbage.
+    as soon as the run is over, and not when Python next collects garbage; but for a compiled one,
+    whose layers hold themselves.
 
     Args:
         model: on the device.
@@ -49,7 +50,7 @@ class Passes:
         """Of the step, whose mean the gradients are."""
         if settings.compile and not model.bert.has_fixed_shapes:
             raise ConfigError(
-                f"train.compile ({settings.compile!r}) is for encoders whose shapes do not change, "
+                "train.compile = true is for encoders whose shapes do not change, "
                 f"and those of {model.config.encoder!r} follow the lengths of sequences; remove it"
             )
         model.bert.encoder.gradient_checkpointing = settings.gradient_checkpointing
@@ -67,6 +68,7 @@ class Passes:
         """Logits and losses of a batch on the device; the losses' share of a step is added."""
         with precision_context(self.device, self.precision):
             logits, losses = self._forward(self.model, batch, targets)
+        # Gradients of microbatches, of all processes too, are added up: a sum of shares is the mean.
         loss = torch.stack(list(losses.values())).sum() / self.microbatches
         loss.backward()  # type: ignore[no-untyped-call]
         return logits, losses
@@ -138,8 +140,8 @@ class StepPasses:
 def _compile_for_training(module: nn.Module) -> None:
     """Compile what a module computes, and not what is done around it to put it together.
 
-    Modules of one class, such as a model's layers, share what is compiled. Evaluation stays as it
-    is for models that are compiled as a whole.
+    Modules of one class, such as a model's layers, share what is compiled. Evaluation, whose batches
+    may have other shapes, is not compiled.
     """
     eager = module.forward
     compiled = torch.compile(eager)

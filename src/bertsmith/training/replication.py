@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from bertsmith.tasks.model import BertForTasks
 from bertsmith.training.distributed import Group, buckets_of, gradients_of
-from bertsmith.training.sharding import Sharding
+from bertsmith.training.placement import Placement
 
 # Buckets that are on their way at once; each is a copy of its gradients.
 MOST_SENT = 4
 
 
-class Replication(Sharding):
+class Replication(Placement):
     """Each process has all of the model.
 
     Args:

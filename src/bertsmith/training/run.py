@@ -40,7 +40,8 @@ from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.replication import Replication
 from bertsmith.training.schedule import progress
-from bertsmith.training.sharding import FullSharding, Sharding
+from bertsmith.training.placement import Placement
+from bertsmith.training.sharding import FullSharding
 from bertsmith.training.stages import Stage
 from bertsmith.training.trainer import Trainer
 
@@ -194,12 +195,12 @@ def set_up_torch(settings: TrainSettings) -> torch.device:
     return device
 
 
-def _sharding(group: Group, *, is_sharded: bool, cuda_graphs: bool) -> Sharding:
+def _placement(group: Group, *, is_sharded: bool, cuda_graphs: bool) -> Placement:
     """How the model is to lie on the run's processes."""
     if is_sharded:
         return FullSharding(group)
     # A graph's replay tells nobody which gradients have come.
-    return Sharding() if group.size == 1 or cuda_graphs else Replication(group)
+    return Placement() if group.size == 1 or cuda_graphs else Replication(group)
 
 
 def train(
@@ -257,7 +258,7 @@ def train(
     )
     if start.state is not None:
         start.checkpoints.restore_model(start.state.step, model)
-    sharding = _sharding(start.group, is_sharded=is_sharded, cuda_graphs=cuda_graphs)
+    placement = _placement(start.group, is_sharded=is_sharded, cuda_graphs=cuda_graphs)
     with contextlib.ExitStack() as stack:
         log = Log()
         if start.group.is_first:
@@ -265,7 +266,7 @@ def train(
                 RunLog(settings.output, recipe.log, resumed_step=done.step, progress=part)
             )
         trainer = Trainer(
-            sharding.place(model, start.device),
+            placement.place(model, start.device),
             tokenizer,
             stages,
             held_out=held_out,
@@ -279,7 +280,7 @@ def train(
             recipe=recipe.to_dict(),
             cuda_graphs=cuda_graphs,
             group=start.group,
-            sharding=sharding,
+            placement=placement,
         )
         if start.state is not None:
             trainer.resume(start.state)

@@ -39,7 +39,7 @@ from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.passes import StepPasses
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
-from bertsmith.training.sharding import Sharding
+from bertsmith.training.placement import Placement
 from bertsmith.training.signals import StopSignals
 from bertsmith.training.speed import Speed
 from bertsmith.training.stages import Stage, batches_in_turn
@@ -72,7 +72,7 @@ class Trainer:
         recipe: everything the run was started with, JSON-ready; stored in its checkpoints.
         cuda_graphs: replay forward and backward passes as such, where the device is one for them.
         group: the processes that train the model, each with its share of every step's microbatches.
-        sharding: how the model lies on them; it has been placed.
+        placement: how the model lies on them; it has been placed.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Trainer:
         recipe: dict[str, Any],
         cuda_graphs: bool = False,
         group: Group | None = None,
-        sharding: Sharding | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self.model = model
         self.group = group or Group()
-        self.sharding = sharding or Sharding()
+        self.placement = placement or Placement()
         self.tokenizer = tokenizer
         self.stages = stages
         self.held_out = held_out
@@ -135,13 +135,13 @@ class Trainer:
             settings,
             precision=self.precision,
             cuda_graphs=cuda_graphs,
-            is_sharded=not self.sharding.is_whole,
+            is_sharded=not self.placement.is_whole,
         )
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a checkpoint of this run, whose weights the model has already."""
         assert self.checkpoints is not None  # noqa: S101 - where else would the state be from
-        self.checkpoints.restore(state.step, self.model, self.optimizers, self.sharding)
+        self.checkpoints.restore(state.step, self.model, self.optimizers, self.placement)
         self.state = dataclasses.replace(state, recipe=self.state.recipe)
         self._saved_step = state.step
         self._is_over = self._has_lost_patience()
@@ -213,15 +213,15 @@ class Trainer:
         share_of_this = self.group.share_of(microbatches)
         for index in range(share_of_this):
             loaded = self._speed.next_of(batches)
-            self.sharding.begin_pass(self.model, is_last=index + 1 == share_of_this)
+            self.placement.begin_pass(self.model, is_last=index + 1 == share_of_this)
             (logits, losses), targets = self.passes(loaded, microbatches)
             tokens += loaded.batch.num_tokens * self.group.size
             for name, value in losses.items():
                 share = value.detach() / microbatches
                 sums[name] = sums.get(name, torch.zeros_like(share)) + share
-        self.group.add_up([*self.sharding.unsent_gradients(self.parameters), *sums.values()])
+        self.group.add_up([*self.placement.unsent_gradients(self.parameters), *sums.values()])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
-        norm = self.sharding.whole(norm.detach())
+        norm = self.placement.whole(norm.detach())
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=not self.passes.keep_gradients)
@@ -283,7 +283,7 @@ class Trainer:
 
     def _check_weights(self) -> None:
         """See that a step has not made a weight infinite, before it is saved as good."""
-        own = [self.sharding.local(parameter.detach()) for parameter in self.parameters]
+        own = [self.placement.local(parameter.detach()) for parameter in self.parameters]
         are_finite = bool(torch.stack([tensor.isfinite().all() for tensor in own]).all())
         if self.group.is_any(not are_finite):
             raise DivergedError(
@@ -330,7 +330,7 @@ class Trainer:
             return
         self._check_finite()
         figures = held_out.measure(self.model, self.device, self.precision)
-        self.sharding.end_evaluation(self.model)
+        self.placement.end_evaluation(self.model)
         figures = self.group.figures_of_first(figures)
         self._write("eval", figures)
         state, best = self.state, self.state.best_figures
@@ -381,13 +381,13 @@ class Trainer:
         if self.checkpoints is None or not self._takes_part_in_copies:
             return
         # A new copy each time: the one before may be on its way to the disk.
-        contents = copied_contents(self.model, self.sharding)
+        contents = copied_contents(self.model, self.placement)
         self._best = contents if self.group.is_first else None
 
     @property
     def _takes_part_in_copies(self) -> bool:
         """The first process writes; of what it has not got the others have the rest."""
-        return self.group.is_first or not self.sharding.is_whole
+        return self.group.is_first or not self.placement.is_whole
 
     def restore_best(self) -> BertForTasks:
         """Make the model the best one; without held-out data it stays the last.
@@ -395,7 +395,7 @@ class Trainer:
         Returns:
             In the first process, which leaves it, the whole model.
         """
-        model = self.sharding.whole_model(self.model)
+        model = self.placement.whole_model(self.model)
         best_step = self.state.best_step
         if best_step in (None, self.state.step) or self.checkpoints is None:
             return model
@@ -423,7 +423,7 @@ class Trainer:
             return
         self._writer.wait()  # before the copy, so that there is one at a time
         snapshot = take_snapshot(
-            self.state, self.model, self.tokenizer, self.optimizers, self._best, self.sharding
+            self.state, self.model, self.tokenizer, self.optimizers, self._best, self.placement
         )
         if self.group.is_first:
             self._writer.start(functools.partial(self.checkpoints.save, snapshot))
