@@ -529,5 +529,5 @@ def test_an_objective_that_the_encoder_sees_through_is_refused(
 def test_an_encoder_whose_shapes_change_is_not_compiled(tmp_path: Path, corpus: Path) -> None:
     recipe = write_recipe(tmp_path / "r.toml", corpus, tmp_path / "run", steps=20)
     overrides = ('tasks=["bidirectional_lm"]', "model.encoder=two_lstms", "train.compile=true")
-    with pytest.raises(ConfigError, match="train.compile = true is for encoders"):
+    with pytest.raises(ConfigError, match=r"train\.compile = true is for encoders"):
         run(recipe, *overrides)

@@ -68,7 +68,7 @@ class Passes:
         """Logits and losses of a batch on the device; the losses' share of a step is added."""
         with precision_context(self.device, self.precision):
             logits, losses = self._forward(self.model, batch, targets)
-        # Gradients of microbatches, of all processes too, are added up: a sum of shares is the mean.
+        # Gradients are added up over microbatches and processes: a sum of shares is the mean.
         loss = torch.stack(list(losses.values())).sum() / self.microbatches
         loss.backward()  # type: ignore[no-untyped-call]
         return logits, losses
@@ -140,8 +140,8 @@ class StepPasses:
 def _compile_for_training(module: nn.Module) -> None:
     """Compile what a module computes, and not what is done around it to put it together.
 
-    Modules of one class, such as a model's layers, share what is compiled. Evaluation, whose batches
-    may have other shapes, is not compiled.
+    Modules of one class, such as a model's layers, share what is compiled. Evaluation, whose
+    batches may have other shapes, is not compiled.
     """
     eager = module.forward
     compiled = torch.compile(eager)

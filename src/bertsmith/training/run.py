@@ -36,11 +36,11 @@ from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import Log, RunLog
 from bertsmith.training.outcome import Outcome
 from bertsmith.training.parallelize import choose_device
+from bertsmith.training.placement import Placement
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.replication import Replication
 from bertsmith.training.schedule import progress
-from bertsmith.training.placement import Placement
 from bertsmith.training.sharding import FullSharding
 from bertsmith.training.stages import Stage
 from bertsmith.training.trainer import Trainer

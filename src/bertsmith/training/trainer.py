@@ -37,9 +37,9 @@ from bertsmith.training.optimizer import OptimizerSettings, build_optimizers, se
 from bertsmith.training.outcome import Outcome
 from bertsmith.training.parallelize import choose_precision
 from bertsmith.training.passes import StepPasses
+from bertsmith.training.placement import Placement
 from bertsmith.training.recipe import TrainSettings
 from bertsmith.training.schedule import ScheduleSettings, learning_rate_factor, progress
-from bertsmith.training.placement import Placement
 from bertsmith.training.signals import StopSignals
 from bertsmith.training.speed import Speed
 from bertsmith.training.stages import Stage, batches_in_turn
