@@ -35,6 +35,19 @@ class Attended:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """What each wordpiece takes from each, by one head."""
+
+    layer: int
+    """From 0."""
+    tokens: list[str]
+    weights: list[list[float]]
+    """(S, S); a row sums to 1."""
+    is_cut: bool
+    """Whether there is more of the text than the model reads."""
+
+
+@dataclass(frozen=True)
 class Masked:
     """Words for the [MASK]s of a text are asked for: the likeliest, or the named ones compared."""
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 from bertsmith.export.graph_bert import LAST_LAYER_ALONE, GraphBert
 from bertsmith.export.model_folder import LoadedModel
@@ -28,12 +26,13 @@ from bertsmith.inference.word_in_context import (
     find_word,
 )
 from bertsmith.serving.batching import Item
-from bertsmith.serving.computing import Attended, Computing, Masked
+from bertsmith.serving.computing import Attended, Attention, Computing, Masked
 from bertsmith.serving.defaults import MAX_WAIT_MS
-from bertsmith.serving.errors import RequestError, about, shortened
+from bertsmith.serving.errors import RequestError, about
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.model_queue import Answers, ModelQueue
+from bertsmith.serving.record_fields import check_fields, record_fields
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.encoding import Encoding
 from bertsmith.training.record_evaluation import batch_tokens_on
@@ -46,19 +45,6 @@ MAX_ATTENTION_TOKENS = 512
 # A hundred bytes of JSON each, and some megabytes are written in a fraction of a second.
 MAX_CANDIDATES = 50_000
 MAX_TOKENIZED = 2**18
-
-
-@dataclass(frozen=True)
-class Attention:
-    """What each wordpiece takes from each, by one head."""
-
-    layer: int
-    """From 0."""
-    tokens: list[str]
-    weights: list[list[float]]
-    """(S, S); a row sums to 1."""
-    is_cut: bool
-    """Whether there is more of the text than the model reads."""
 
 
 class ServedModel:
@@ -153,7 +139,7 @@ class ServedModel:
         if predictor is None:
             raise self._cannot("predict", "learned from records, such as sequence_classification")
         sizes = self.limits.check_texts(records, "record")
-        self._check_fields(records, predictor)
+        check_fields(records, predictor, self.name)
 
         def encode(start: int, stop: int) -> list[Item]:
             return [
@@ -317,34 +303,8 @@ class ServedModel:
 
     @property
     def record_fields(self) -> list[str] | None:
-        """The fields of a record: the task's, and the columns that it was trained on."""
-        if self.predictor is None:
-            return None
-        named = self.predictor.layout.named
-        columns = (named[role].split(",") for role in ("text", "pair", "choices") if role in named)
-        names = [*self.predictor.task.field_names, *(each.strip() for x in columns for each in x)]
-        return list(dict.fromkeys(names))
-
-    def _check_fields(self, records: Sequence[Any], predictor: Predictor) -> None:
-        """See that nothing of a record would be left out without a word."""
-        known = {*(self.record_fields or ()), predictor.layout.named.get("label")}
-        listed = ", ".join(self.record_fields or ())
-        for number, record in enumerate(records, 1):
-            if not isinstance(record, Mapping):
-                continue
-            for name in record:
-                if name not in known and not predictor.task.knows_field(name):
-                    raise RequestError(
-                        422,
-                        f"record {number}: {shortened(name)!r} is no field that {self.name} reads; "
-                        f"those are {listed}",
-                    )
-            if not predictor.task.without_label(Record(record, "")).fields:
-                raise RequestError(
-                    422,
-                    f"record {number} has none of the fields that {self.name} reads ({listed}); "
-                    "give them",
-                )
+        """The fields that it reads of a record; None where it is asked for none."""
+        return None if self.predictor is None else record_fields(self.predictor)
 
     def _cannot(self, asked: str, needed: str) -> RequestError:
         tasks = ", ".join(self.task_names) or "none"
