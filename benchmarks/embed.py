@@ -1,18 +1,20 @@
 """Texts a second, and cosine to float32: other people's ways to make vectors of texts, and ours.
 
     python benchmarks/embed.py TEXTS --model MINILM [--random-base] [--device cpu] [--count 200]
-        [--repeats 5] [--only ours] [--work DIR]
+        [--length N] [--repeats 5] [--only ours] [--work DIR]
 
 TEXTS is a file of texts of mixed lengths, a line each, also .xz. Every way reads the same ones, cut
 where the model says, with weights that are the same: those of the folder, or with `--random-base`
-drawn ones of a BERT-base under the folder's vocabulary, which cost the same as trained ones.
+drawn ones of a BERT-base under the folder's vocabulary, which cost the same as trained ones. With
+`--length` (and `--random-base`) texts are joined until each has N wordpieces, and cut there.
 
 Each way runs in a process of its own, that waits while another works. They take turns, `--repeats`
 times, so that what else the machine does falls on all of them; given are the best and the median.
 On a machine with other work many turns of few texts find more quiet moments.
 Graphs are made once, in `--work`, by `bertsmith export`; "direct" is their program as it is mostly
 used: batches of 32 sorted by length, padded to the longest. What is not installed is left out by
-name. On a GPU (`--device cuda`) the ways are those of PyTorch.
+name. On a GPU (`--device cuda`) the ways are those of PyTorch, and every turn has texts of its own,
+so that none are remembered from the turn before.
 """
 
 from __future__ import annotations
@@ -43,12 +45,22 @@ BATCH = 32
 SAMPLE = 150
 
 
-def read_texts(path: Path, count: int) -> list[str]:
+def read_texts(path: Path, length: int | None) -> list[str]:
     with lzma.open(path, "rt") if path.suffix == ".xz" else path.open() as file:
         lines = [line.strip()[:4000] for line in file]
     lines = [line for line in lines if len(line) > 20]
     random.Random(0).shuffle(lines)
-    return lines[:count]
+    return lines if length is None else list(joined(lines, 8 * length))
+
+
+def joined(lines: list[str], characters: int) -> Iterator[str]:
+    """Texts of at least so many characters, each of several lines."""
+    text = ""
+    for line in lines:
+        text += f" {line}"
+        if len(text) >= characters:
+            yield text
+            text = ""
 
 
 def sorted_batches(texts: list[str]) -> Iterator[list[int]]:
@@ -239,9 +251,12 @@ def ways_on_gpu(
 
 
 def work(
-    connection: Connection, way: Callable[..., Encode], arguments: tuple[Any, ...], texts: list[str]
+    connection: Connection,
+    way: Callable[..., Encode],
+    arguments: tuple[Any, ...],
+    turns: list[list[str]],
 ) -> None:
-    """Vectors once, then a time for every message."""
+    """Vectors of the first texts, then a time for each turn's number but 0, which ends it."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     # `kernels.py` beside this script is not the package that transformers looks for.
     sys.path = [
@@ -250,13 +265,13 @@ def work(
     try:
         with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
             encode = way(*arguments)
-            connection.send(encode(texts))
+            connection.send(encode(turns[0]))
     except Exception as error:
         connection.send(f"{type(error).__name__}: {error}".splitlines()[0])
         return
-    while connection.recv():
+    while turn := connection.recv():
         start = time.perf_counter()
-        encode(texts)
+        encode(turns[turn])
         connection.send(time.perf_counter() - start)
 
 
@@ -273,7 +288,7 @@ def export_all(folder: str, graphs: Path, texts: list[str]) -> None:
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def random_base(folder: str, output: Path) -> str:
+def random_base(folder: str, output: Path, length: int) -> str:
     import torch
 
     from bertsmith.config import BertConfig
@@ -284,7 +299,7 @@ def random_base(folder: str, output: Path) -> str:
 
     if not output.exists():
         torch.manual_seed(0)
-        tokenizer = Tokenizer.load(folder).with_max_length(512)
+        tokenizer = Tokenizer.load(folder).with_max_length(length)
         model = BertForTasks(BertConfig(vocab_size=tokenizer.vocab_size), [], with_pooler=True)
         save_model(output, model, tokenizer, pooling=Pooling("mean", normalize=True))
     return str(output)
@@ -297,15 +312,24 @@ def main() -> None:
     parser.add_argument("--random-base", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--length", type=int)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=[""], help="parts of names")
     parser.add_argument("--work", type=Path)
     args = parser.parse_args()
     directory = args.work or Path(tempfile.mkdtemp())
     directory.mkdir(parents=True, exist_ok=True)
-    folder = random_base(args.model, directory / "base") if args.random_base else args.model
-    everything = read_texts(args.texts, args.count + SAMPLE)
-    texts, sample = everything[: args.count], everything[args.count :]
+    folder = args.model
+    if args.random_base:
+        folder = random_base(args.model, directory / f"base-{args.length}", args.length or 512)
+    everything = read_texts(args.texts, args.length)
+    sample, everything = everything[:SAMPLE], everything[SAMPLE:]
+    count = args.count
+    is_fresh = args.device != "cpu"
+    if len(everything) < count * (1 + is_fresh * args.repeats):
+        raise SystemExit(f"{args.texts} has only {len(everything)} texts")
+    firsts = [is_fresh * count * turn for turn in range(1 + args.repeats)]
+    turns = [everything[first : first + count] for first in firsts]
     graphs = directory / ("graphs-base" if args.random_base else "graphs")
     if args.device == "cpu":
         graphs.mkdir(exist_ok=True)
@@ -321,7 +345,7 @@ def main() -> None:
     started = {}
     for name, (way, arguments) in ways.items():
         here, there = context.Pipe()
-        context.Process(target=work, args=(there, way, arguments, texts), daemon=True).start()
+        context.Process(target=work, args=(there, way, arguments, turns), daemon=True).start()
         if args.device == "cpu":
             here.poll(None)  # a few cores are no place for a dozen at once
         started[name] = here
@@ -332,22 +356,22 @@ def main() -> None:
         else:
             vectors[name], running[name] = answer, here
     times: dict[str, list[float]] = {name: [] for name in running}
-    for _ in range(args.repeats):
+    for turn in range(1, 1 + args.repeats):
         for name, connection in running.items():
-            connection.send(True)
+            connection.send(turn)
             times[name].append(connection.recv())
     from bertsmith.inference.embedder import Embedder
 
-    exact = Embedder.load(folder, device=args.device, precision="fp32").embed(texts)
+    exact = Embedder.load(folder, device=args.device, precision="fp32").embed(turns[0])
     print("| | texts/s, best | median | cosine to fp32, least | mean |\n|---|---|---|---|---|")
     for name, seconds in times.items():
         cosines = (vectors[name] * exact).sum(-1)
-        best, median = (len(texts) / each for each in (min(seconds), statistics.median(seconds)))
+        best, median = (count / each for each in (min(seconds), statistics.median(seconds)))
         print(
             f"| {name} | {best:.1f} | {median:.1f} | {cosines.min():.5f} | {cosines.mean():.5f} |"
         )
     for connection in running.values():
-        connection.send(False)
+        connection.send(0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -51,14 +53,12 @@ class Batch:
             segments = [[0] * length for length in lengths]
         if [len(segment) for segment in segments] != lengths:
             raise ValueError("each sequence needs as many segment ids as wordpiece ids")
-        ids = [i for sequence in sequences for i in sequence]
-        cu_seqlens = torch.zeros(len(lengths) + 1, dtype=torch.int32)
-        cu_seqlens[1:] = torch.tensor(lengths).cumsum(0)
+        bounds = np.cumsum([0, *lengths])
         return cls(
-            input_ids=torch.tensor(ids, dtype=torch.int64),
-            segment_ids=torch.tensor([i for row in segments for i in row], dtype=torch.int64),
-            position_ids=torch.cat([torch.arange(length) for length in lengths]),
-            cu_seqlens=cu_seqlens,
+            input_ids=torch.from_numpy(_joined(sequences)),
+            segment_ids=torch.from_numpy(_joined(segments)),
+            position_ids=torch.from_numpy(np.arange(bounds[-1]) - bounds[:-1].repeat(lengths)),
+            cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
             max_seqlen=max(lengths),
         )
 
@@ -114,3 +114,8 @@ class Batch:
             position_ids=function(self.position_ids),
             cu_seqlens=function(self.cu_seqlens),
         )
+
+
+def _joined(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Rows of numbers end to end; arrays among them are not looked at number by number."""
+    return np.concatenate([np.asarray(row, np.int64) for row in rows])

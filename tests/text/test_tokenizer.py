@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import lzma
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizerFast
 
-from bertsmith.errors import DataError
+from bertsmith.errors import ConfigError, DataError
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -79,6 +80,27 @@ def test_a_long_text_is_cut_to_length(tokenizer, truncation):
     pair = tokenizer.encode(LONG, "over", max_length=32, truncation=truncation)
     assert pair.tokens[-3:] == ["[SEP]", "over", "[SEP]"]
     assert len(pair) == 32
+
+
+@pytest.mark.parametrize("cores", [1, 64])
+@pytest.mark.parametrize("normalization", ["huggingface", "google"])
+def test_sequences_are_those_of_encode_with_few_cores_and_many(
+    tokenizer, monkeypatch, cores, normalization
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    reader = tokenizer.with_normalization(normalization)
+    texts = ["", "the jet", LONG, "the [MASK] jet", "Ünáffable\u200b, 中 the", " \n\x0b", "a" * 101]
+    texts = texts * 20  # enough for threads to be worth it
+    for max_length in (3, 4, 32, 10_000):
+        expected = [reader.encode(text, max_length=max_length).ids for text in texts]
+        found = reader.sequences(texts, max_length=max_length)
+        assert [each.tolist() for each in found] == expected
+    assert reader.sequences([], max_length=8) == []
+    for wrong in ("\ud800", 3):
+        with pytest.raises(DataError, match="a text must be a string"):
+            reader.sequences([*texts, wrong], max_length=8)
+    with pytest.raises(ConfigError, match=r"max_length \(2\) must be at least 3"):
+        reader.sequences(["the"], max_length=2)
 
 
 def test_decoding_joins_pieces(tokenizer):

@@ -117,7 +117,7 @@ def run_job(
     from bertsmith.data.answered_in_order import WINDOW_BATCHES
     from bertsmith.data.record_parts import BytesRead, RecordParts
 
-    # A part is about a window of batches, in which examples are sorted by length; a wordpiece is
+    # A part is at least a window of batches, in which examples are sorted by length; a wordpiece is
     # about four characters.
     characters = 4 * WINDOW_BATCHES * batch_tokens
     with contextlib.closing(BytesRead()) as bytes_read, job:

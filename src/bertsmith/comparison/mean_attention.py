@@ -79,7 +79,7 @@ def mean_attention(loaded: LoadedModel, sentences: Sequence[str]) -> MeanAttenti
         for each in encodings
         if len(each) == longest
     ][:MAX_SEQUENCES]
-    batch = pack_examples(examples).to(next(loaded.model.parameters()).device)
+    batch = pack_examples(examples, next(loaded.model.parameters()).device)
     maps = attention_maps(loaded.model, batch)
     if not maps:
         return None

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TypeVar
+
+import torch
+from torch import Tensor
 
 from bertsmith.data.chunked import until_error
 from bertsmith.data.example import Example
 from bertsmith.errors import BertsmithError, ConfigError
 
 # Examples are sorted by length within this many batches: enough that those of a batch are about
-# equally long, and little enough to hold and to wait for.
+# equally long, and little enough to hold and to wait for. A GPU's batches are large, and most
+# models pad nothing in them; of those a window has a few, so that the next one is soon there.
 WINDOW_BATCHES = 64
+MAX_WINDOW_TOKENS = 131072
 
 Answer = TypeVar("Answer")
+Answers = list[Answer] | Callable[[], list[Answer]]
+"""The answers to a batch, or what waits for them while a device computes them."""
 
 
 def answered_in_order(
     examples: Iterable[Example],
-    answer: Callable[[list[Example]], list[Answer]],
+    answer: Callable[[list[Example]], Answers[Answer]],
     batch_tokens: int,
 ) -> Iterator[Answer]:
     """An answer for each example, in order, while they are being read; memory is bounded.
 
-    Where an example cannot be had the answers to those before it are given before its error.
+    Where an example cannot be had the answers to those before it are given before its error. While
+    a device computes a window, the next one is read.
 
     Args:
-        examples: read a window of batches ahead.
-        answer: computes a batch of them.
+        examples: read a window ahead, or two where a device computes.
+        answer: computes a batch of them, or has a device begin to.
         batch_tokens: the most tokens to compute at once, unless one example alone has more.
 
     Raises:
@@ -36,15 +45,52 @@ def answered_in_order(
     if batch_tokens < 1:
         raise ConfigError(f"batch_tokens ({batch_tokens}) must be at least 1")
     errors: list[BertsmithError] = []
-    for window in _grouped(until_error(examples, errors), WINDOW_BATCHES * batch_tokens):
+    window_tokens = min(WINDOW_BATCHES * batch_tokens, max(MAX_WINDOW_TOKENS, batch_tokens))
+    begun: Iterator[Answer] = iter(())
+    for window in _grouped(until_error(examples, errors), window_tokens):
         order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
-        answers: list[Answer] = []
-        for batch in _grouped((window[place] for place in order), batch_tokens):
-            answers += answer(batch)
-        places = dict(zip(order, answers, strict=True))
-        yield from (places[place] for place in range(len(window)))
+        batches = _grouped((window[place] for place in order), batch_tokens)
+        found = [answer(batch) for batch in batches]
+        yield from begun
+        begun = _in_order(order, found)
+        if not any(map(callable, found)):
+            yield from begun
+    yield from begun
     if errors:
         raise errors[0]
+
+
+def on_host(values: Tensor, answers_of: Callable[[Tensor], list[Answer]]) -> Answers[Answer]:
+    """What is to be made of values once they are on the CPU, for `answered_in_order`.
+
+    Args:
+        values: on any device, which may still be computing them.
+        answers_of: makes the answers to a batch of them.
+    """
+    if values.device.type != "cuda":
+        return answers_of(values.cpu())
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    copy.copy_(values, non_blocking=True)
+    is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    is_there.record()
+
+    def wait() -> list[Answer]:
+        is_there.synchronize()
+        return answers_of(copy.clone())  # memory that a GPU can write is scarce
+
+    return wait
+
+
+def waited_for(answers: Answers[Answer]) -> list[Answer]:
+    """The answers, when they are there."""
+    return answers() if callable(answers) else answers
+
+
+def _in_order(order: list[int], found: list[Answers[Answer]]) -> Iterator[Answer]:
+    """Answers to batches of a window that was sorted, in the order before that."""
+    answers = chain.from_iterable(map(waited_for, found))
+    places = dict(zip(order, answers, strict=True))
+    yield from (places[place] for place in range(len(order)))
 
 
 def _grouped(examples: Iterable[Example], max_tokens: int) -> Iterator[list[Example]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bertsmith.batch import Batch
@@ -104,7 +105,11 @@ def _length(example: Example) -> int:
     return len(example.input_ids)
 
 
-def pack_examples(examples: Sequence[Example]) -> Batch:
-    """Lay the sequences of examples end to end."""
+def pack_examples(examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:
+    """Lay the sequences of examples end to end, on a device; to a GPU without waiting for it."""
     ids, segment_ids = zip(*(part for each in examples for part in each.sequences()), strict=True)
-    return Batch.from_sequences(ids, segment_ids)
+    batch = Batch.from_sequences(ids, segment_ids)
+    if torch.device(device).type == "cuda":
+        # From other memory the copy would wait for all that the GPU has been given before.
+        batch = batch.pin_memory()
+    return batch.to(device, non_blocking=True)

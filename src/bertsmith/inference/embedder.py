@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertsmith.batch import Batch
-from bertsmith.data.answered_in_order import answered_in_order
+from bertsmith.data.answered_in_order import Answers, answered_in_order, on_host, waited_for
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
@@ -109,7 +109,7 @@ class Embedder:
             DataError: one is none of these.
         """
         most = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
-        return answered_in_order(self.encode(texts), self.pooled, most)
+        return answered_in_order(self.encode(texts), self._pooled, most)
 
     def encode(self, texts: Iterable[Any]) -> Iterator[Example]:
         """The texts as the encoder reads them, in order; arguments and errors as `vectors`."""
@@ -122,11 +122,14 @@ class Embedder:
 
     def pooled(self, examples: list[Example]) -> list[Vector]:
         """(H,) for each of what `encode` gave, computed at once."""
-        batch = pack_examples(examples).to(self.device)
+        return waited_for(self._pooled(examples))
+
+    def _pooled(self, examples: list[Example]) -> Answers[Vector]:
+        batch = pack_examples(examples, self.device)
         with torch.inference_mode():
             hidden = self._hidden_states(batch)
             pooled = pool(hidden.float(), batch, self.pooling)
-        return list(pooled.cpu().numpy())
+        return on_host(pooled, lambda rows: list(rows.numpy()))
 
     def _hidden_states(self, batch: Batch) -> Tensor:
         """(T, H) of the layer; what other layers say is kept only where one of them is asked."""
@@ -145,7 +148,9 @@ def pool(hidden_states: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
         pooled = hidden_states[batch.cls_positions]
     else:
         lengths = batch.cu_seqlens.diff().long()
-        places = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+        places = torch.arange(len(lengths), device=lengths.device)
+        # With its size given nobody waits for the lengths of a GPU.
+        places = places.repeat_interleave(lengths, output_size=len(hidden_states))
         index = places[:, None].expand_as(hidden_states)
         start = hidden_states.new_zeros(len(lengths), hidden_states.shape[1])
         how = "amax" if pooling.mode == "max" else "mean"

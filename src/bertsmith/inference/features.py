@@ -62,14 +62,20 @@ def features(
     device = next(model.parameters()).device
 
     def answer(examples: list[Example]) -> list[dict[str, Any]]:
-        batch = pack_examples(examples).to(device)
+        batch = pack_examples(examples, device)
         with torch.inference_mode():
             output = model.bert(batch, all_hidden_states=True)
         assert output.all_hidden_states is not None  # noqa: S101 - asked for above
         states = [output.all_hidden_states[place].cpu() for place in places]
         bounds = itertools.pairwise(batch.cu_seqlens.tolist())
         return [
-            {"features": _of_tokens(example.target, [state[a:b] for state in states], asked)}
+            {
+                "features": _of_tokens(
+                    [tokenizer.vocabulary.pieces[i] for i in example.input_ids],
+                    [state[a:b] for state in states],
+                    asked,
+                )
+            }
             for example, (a, b) in zip(examples, bounds, strict=True)
         ]
 

@@ -152,7 +152,7 @@ class LikelihoodScorer:
         return Example(ids, encoding.segment_ids, (place, encoding.ids[place]))
 
     def _log_probs(self, examples: list[Example]) -> list[float]:
-        batch = pack_examples(examples).to(self.device)
+        batch = pack_examples(examples, self.device)
         places = [example.target[0] for example in examples]
         rows = log_probs_at(self.model, batch, places, self.tokenizer.vocab_size)
         pieces = torch.tensor([example.target[1] for example in examples], device=self.device)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
-from bertsmith.data.answered_in_order import answered_in_order
+from bertsmith.data.answered_in_order import Answers, answered_in_order, on_host
 from bertsmith.data.example import Example
 from bertsmith.data.example_batches import pack_examples
 from bertsmith.errors import ConfigError
@@ -76,9 +77,8 @@ class NextSentenceScorer:
         most = batch_tokens_on(self.device) if batch_tokens is None else batch_tokens
         return answered_in_order(examples, self._probabilities, most)
 
-    def _probabilities(self, examples: list[Example]) -> list[float]:
-        batch = pack_examples(examples).to(self.device)
+    def _probabilities(self, examples: list[Example]) -> Answers[float]:
+        batch = pack_examples(examples, self.device)
         with torch.inference_mode():
             logits = self.model.heads["next_sentence"](self.model.bert(batch), {})  # (B, 2)
-        found: list[float] = logits.float().softmax(-1)[:, 0].tolist()
-        return found
+        return on_host(logits.float().softmax(-1)[:, 0], Tensor.tolist)

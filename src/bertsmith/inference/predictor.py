@@ -115,7 +115,7 @@ class Predictor:
 
     def _logits(self, examples: list[Example]) -> Tensor:
         with torch.inference_mode():
-            logits: Tensor = self.model(pack_examples(examples).to(self.device), {})[self.task.name]
+            logits: Tensor = self.model(pack_examples(examples, self.device), {})[self.task.name]
         return logits
 
     def _record(self, item: Any, number: int) -> Record:

@@ -6,16 +6,19 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bertsmith.data.columns import texts_of
+from bertsmith.data.chunked import chunked
+from bertsmith.data.columns import text_in, texts_of
 from bertsmith.data.example import Example
 from bertsmith.data.record import Record
 from bertsmith.errors import DataError
 from bertsmith.text.encoding import Encoding
 from bertsmith.text.tokenizer import Tokenizer
 
+TOKENIZED_AT_ONCE = 256
+
 
 def text_examples(texts: Iterable[Any], tokenizer: Tokenizer, max_length: int) -> Iterator[Example]:
-    """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`; the target is the wordpieces themselves.
+    """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, the quick way to their ids.
 
     Args:
         texts: texts, pairs of texts, or records with them.
@@ -25,9 +28,15 @@ def text_examples(texts: Iterable[Any], tokenizer: Tokenizer, max_length: int) -
     Raises:
         DataError: one is none of these.
     """
-    for encoding in encoded_texts(texts, tokenizer, max_length):
-        ids, segment_ids = array("i", encoding.ids), array("b", encoding.segment_ids)
-        yield Example(ids, segment_ids, encoding.tokens)
+    for chunk in chunked(_read(texts), TOKENIZED_AT_ONCE):
+        singles = [text for text, pair in chunk if pair is None]
+        sequences = iter(tokenizer.sequences(singles, max_length=max_length))
+        for text, pair in chunk:
+            if pair is None:
+                ids = next(sequences)
+                yield Example(ids, array("b", bytes(len(ids))))
+            else:
+                yield _pair(tokenizer.encode(text, pair, max_length=max_length))
 
 
 def pair_examples(pairs: Iterable[Any], tokenizer: Tokenizer, max_length: int) -> Iterator[Example]:
@@ -45,18 +54,15 @@ def pair_examples(pairs: Iterable[Any], tokenizer: Tokenizer, max_length: int) -
             raise DataError(
                 f"{location} has one text; two are needed, the second being the one that may follow"
             )
-        encoding = tokenizer.encode(text, pair, max_length=max_length)
-        yield Example(array("i", encoding.ids), array("b", encoding.segment_ids))
+        yield _pair(tokenizer.encode(text, pair, max_length=max_length))
 
 
 def encoded_texts(
     texts: Iterable[Any], tokenizer: Tokenizer, max_length: int
 ) -> Iterator[Encoding]:
-    """The same as encodings, which know each wordpiece's word; arguments and errors as there."""
-    if isinstance(texts, str | Mapping | Record):
-        raise DataError("many texts are expected and this is a single one; put it in a list")
-    for number, item in enumerate(texts, 1):
-        yield tokenizer.encode(*_texts(item, f"text {number}"), max_length=max_length)
+    """As `text_examples`, with all that is known of each wordpiece, such as its word."""
+    for text, pair in _read(texts):
+        yield tokenizer.encode(text, pair, max_length=max_length)
 
 
 def split_pairs(records: Iterable[Record]) -> Iterator[Record]:
@@ -70,6 +76,17 @@ def split_pairs(records: Iterable[Record]) -> Iterator[Record]:
             yield record
 
 
+def _pair(encoding: Encoding) -> Example:
+    return Example(array("i", encoding.ids), array("b", encoding.segment_ids))
+
+
+def _read(texts: Iterable[Any]) -> Iterator[tuple[str, str | None]]:
+    if isinstance(texts, str | Mapping | Record):
+        raise DataError("many texts are expected and this is a single one; put it in a list")
+    for number, item in enumerate(texts, 1):
+        yield _texts(item, f"text {number}")
+
+
 def _texts(item: Any, location: str) -> tuple[str, str | None]:
     match item:
         case Record():
@@ -77,7 +94,7 @@ def _texts(item: Any, location: str) -> tuple[str, str | None]:
         case Mapping():
             return texts_of(Record(dict(item), location))
         case str():
-            return texts_of(Record({"text": item}, location))
+            return text_in(Record({"text": item}, location), "text"), None
         case (str(text), str(pair)):
             return texts_of(Record({"text": text, "pair": pair}, location))
     raise DataError(

@@ -173,7 +173,7 @@ def layer_states(
         sequences: what the encoder reads.
         layers: whose vectors, from 0, for each sequence.
     """
-    batch = pack_examples(sequences).to(next(model.parameters()).device)
+    batch = pack_examples(sequences, next(model.parameters()).device)
     with torch.inference_mode():
         states = model.bert(batch, all_hidden_states=True).all_hidden_states
     assert states is not None  # noqa: S101 - asked for above

@@ -99,7 +99,7 @@ class Computing:
 
     def _attended(self, asked: Attended) -> list[list[float]]:
         """A sequence by itself: in a batch the maps of all have room for the longest one."""
-        batch = pack_examples([asked.sequence]).to(self._embedder.device)
+        batch = pack_examples([asked.sequence], self._embedder.device)
         ((heads,),) = attention_maps(self._embedder.model, batch, layers=[asked.layer])
         weights: list[list[float]] = heads[asked.head].tolist()
         return weights

@@ -256,12 +256,12 @@ class ServedModel:
             nonlocal num_wordpieces
             num_wordpieces = len(self.tokenizer.encode(*texts))
             (sequence,) = self.embedder.encode([texts[0] if len(texts) == 1 else tuple(texts)])
-            if len(sequence.target) > MAX_ATTENTION_TOKENS:
+            if len(sequence.input_ids) > MAX_ATTENTION_TOKENS:
                 raise DataError(
-                    f"the text has {len(sequence.target)} wordpieces, and attention is shown for "
-                    f"at most {MAX_ATTENTION_TOKENS}; shorten it"
+                    f"the text has {len(sequence.input_ids)} wordpieces, and attention is shown "
+                    f"for at most {MAX_ATTENTION_TOKENS}; shorten it"
                 )
-            tokens.extend(sequence.target)
+            tokens.extend(self.tokenizer.vocabulary.pieces[i] for i in sequence.input_ids)
             return [Item(Attended(sequence, layer, head), len(tokens))]
 
         sizes = self.limits.check_texts([list(texts)], "text")

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from bertsmith.data.answered_in_order import answered_in_order
+from bertsmith.data.answered_in_order import Answers, answered_in_order, on_host
 from bertsmith.data.example import EncodedRecord, Example
 from bertsmith.tasks.task import RecordTask, ScoredRecord
 
@@ -38,11 +38,11 @@ def score_records(
             waiting.append(record)
             yield from record.examples
 
-    def rows_of(batch: list[Example]) -> list[Tensor]:
+    def rows_of(batch: list[Example]) -> Answers[Tensor]:
         sizes = [
             len(each.input_ids) if task.scores_tokens else each.num_sequences for each in batch
         ]
-        return list(torch.split(logits_of(batch).float().cpu(), sizes))
+        return on_host(logits_of(batch).float(), lambda rows: list(torch.split(rows, sizes)))
 
     rows = answered_in_order(examples(), rows_of, batch_tokens)
     for first in rows:

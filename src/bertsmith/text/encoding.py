@@ -6,10 +6,14 @@ Section 3 of the paper: `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, segment 0 up
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bertsmith.errors import ConfigError, DataError
 
@@ -106,6 +110,33 @@ def assemble(texts: Sequence[Pieces], cls: tuple[int, str], sep: tuple[int, str]
         encoding.offsets.extend([*text.offsets, (0, 0)])
         encoding.word_ids.extend([*text.word_ids, None])
     return encoding
+
+
+def assemble_many(
+    ids: NDArray[Any], lengths: NDArray[np.int64], max_length: int, cls_id: int, sep_id: int
+) -> list[array[int]]:
+    """`[CLS] text [SEP]` of texts without pairs, the end of a long one cut; their ids alone.
+
+    Args:
+        ids: of all texts, end to end.
+        lengths: (N,) how many ids each text has.
+        max_length: the most ids of a sequence.
+        cls_id: of [CLS].
+        sep_id: of [SEP].
+
+    Raises:
+        ConfigError: `max_length` has no room for a piece.
+    """
+    kept = np.minimum(lengths, room(max_length, 1))
+    places = np.arange(len(ids)) - (lengths.cumsum() - lengths).repeat(lengths)
+    ends = (kept + 2).cumsum()
+    flat = np.empty(kept.sum() + 2 * len(kept), np.int32)
+    is_piece = np.ones(len(flat), np.bool_)
+    for bounds, special in ((ends - kept - 2, cls_id), (ends - 1, sep_id)):
+        flat[bounds], is_piece[bounds] = special, False
+    flat[is_piece] = ids[places < kept.repeat(lengths)]
+    parts = zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False)
+    return [array("i", flat[start:end].tobytes()) for start, end in parts]
 
 
 def truncate(texts: Sequence[Cut], max_length: int, truncation: Truncation) -> list[Cut]:

@@ -76,6 +76,20 @@ class EnginePieces:
         """Whether one may be recognised in one of the texts."""
         return any(map(self._special.search, texts))
 
+    def many_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, special tokens recognised, by a thread for each core.
+
+        A core needs three times as long for a text as `corpus` does, but none of Python's time.
+
+        Raises:
+            DataError: something is not text.
+        """
+        try:
+            found = self._engine.encode_batch_fast(list(texts), add_special_tokens=False)
+        except TypeError:
+            raise DataError(NOT_TEXT) from None
+        return [each.ids for each in found]
+
     def pieces(self, texts: Sequence[Text], split_special_tokens: bool) -> list[Pieces]:
         """The pieces of each text, or of each text's words where it came as a list of them.
 

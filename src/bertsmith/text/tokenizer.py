@@ -1,14 +1,16 @@
 """`Tokenizer`: text to wordpieces and back.
 
 Section 3 of the paper. Ids are those of Hugging Face's fast BERT tokenizer, or exactly those of
-Google's script where `normalization` says so. Two ways lead from text to ids: `encode` for what a
-model reads (offsets, words, pairs, truncation), and `ids`, `ids_batch` and `flat_ids` for corpora,
-several times faster.
+Google's script where `normalization` says so. Two ways lead from text to ids: `encode` for all that
+is known of a sequence (offsets, words, pairs, truncation), and several times faster, for ids alone,
+`sequences` and, without special tokens, `ids`, `ids_batch` and `flat_ids`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
@@ -21,7 +23,15 @@ from tokenizers import Tokenizer as Engine
 
 from bertsmith.errors import DataError
 from bertsmith.text.chunks import ChunkCache
-from bertsmith.text.encoding import Encoding, Pieces, Text, Truncation, assemble, truncate
+from bertsmith.text.encoding import (
+    Encoding,
+    Pieces,
+    Text,
+    Truncation,
+    assemble,
+    assemble_many,
+    truncate,
+)
 from bertsmith.text.engine_pieces import EnginePieces
 from bertsmith.text.google_pieces import GooglePieces
 from bertsmith.text.tokenizer_files import (
@@ -34,6 +44,10 @@ from bertsmith.text.tokenizer_files import (
     write_tokenizer_files,
 )
 from bertsmith.text.vocabulary import Vocabulary
+
+# From here on the engine's threads are quicker than one that remembers words and is three times as
+# quick as each of them.
+MANY_TEXTS, MANY_CORES = 64, 8
 
 
 class Tokenizer:
@@ -233,6 +247,31 @@ class Tokenizer:
         ids = np.fromiter(chain.from_iterable(each.ids for each in pieces), self.ids_dtype)
         ids.flags.writeable = False
         return ids, lengths
+
+    def sequences(self, texts: Sequence[str], *, max_length: int) -> list[array[int]]:
+        """The ids that `encode` has for each text alone, and no more: the quick way to a model.
+
+        Many texts are cut to pieces on several threads, where there are many cores.
+
+        Args:
+            texts: any number of them.
+            max_length: the most wordpieces, special tokens included; the end of a text is cut.
+        """
+        ids, lengths = self._ids_by_threads(texts) or self.flat_ids(
+            texts, split_special_tokens=False
+        )
+        return assemble_many(ids, lengths, max_length, self.cls_id, self.sep_id)
+
+    def _ids_by_threads(
+        self, texts: Sequence[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
+        """As `flat_ids`, special tokens recognised; None where threads would not be quicker."""
+        are_worth_it = len(texts) >= MANY_TEXTS and (os.cpu_count() or 1) >= MANY_CORES
+        if not are_worth_it or not isinstance(self._cutter, EnginePieces):
+            return None
+        rows = self._cutter.many_ids(texts)
+        lengths = np.array([len(row) for row in rows])
+        return np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()), lengths
 
     def with_special_tokens(self, texts: Sequence[list[int]]) -> tuple[list[int], list[int]]:
         """Ids and segment ids of `[CLS] text [SEP]`, or of a pair, from the ids of the texts."""

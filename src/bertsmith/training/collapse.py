@@ -100,6 +100,6 @@ def _shape_of_logits(model: BertForTasks, example: Example) -> torch.Size:
     device = next(model.parameters()).device
     was_training = model.training
     targets = {key: value.to(device) for key, value in task.collate([example]).items()}
-    logits: Tensor = model.eval()(pack_examples([example]).to(device), targets)[task.name]
+    logits: Tensor = model.eval()(pack_examples([example], device), targets)[task.name]
     model.train(was_training)
     return logits.shape[1:]

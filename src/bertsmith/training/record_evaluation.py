@@ -63,7 +63,7 @@ def evaluate_records(
     model.eval()
 
     def logits_of(examples: list[Example]) -> Tensor:
-        batch = pack_examples(examples).to(device, non_blocking=True)
+        batch = pack_examples(examples, device)
         targets = {key: value.to(device) for key, value in task.collate(examples).items()}
         with precision_context(device, precision):
             logits: Tensor = model(batch, targets)[task.name]
