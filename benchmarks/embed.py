@@ -6,7 +6,7 @@
 TEXTS is a file of texts of mixed lengths, a line each, also .xz. Every way reads the same ones, cut
 where the model says, with weights that are the same: those of the folder, or with `--random-base`
 drawn ones of a BERT-base under the folder's vocabulary, which cost the same as trained ones. With
-`--length` (and `--random-base`) texts are joined until each has N wordpieces, and cut there.
+`--length` (and `--random-base`) texts are joined until nearly each has N wordpieces, and cut there.
 
 Each way runs in a process of its own, that waits while another works. They take turns, `--repeats`
 times, so that what else the machine does falls on all of them; given are the best and the median.
@@ -50,7 +50,7 @@ def read_texts(path: Path, length: int | None) -> list[str]:
         lines = [line.strip()[:4000] for line in file]
     lines = [line for line in lines if len(line) > 20]
     random.Random(0).shuffle(lines)
-    return lines if length is None else list(joined(lines, 8 * length))
+    return lines if length is None else list(joined(lines, 6 * length))
 
 
 def joined(lines: list[str], characters: int) -> Iterator[str]:

@@ -4,7 +4,7 @@
 #
 #     benchmarks/on_a_gpu.sh TRAIN DEV TEXTS MODEL OUTPUT [STAGE ...]
 #
-# TRAIN and DEV are folders that `bertsmith prepare` has written, TEXTS a file of texts, MODEL a folder with
+# TRAIN and DEV are folders that `bertsmith prepare` has written, TEXTS a file of 40,000 texts, MODEL a folder with
 # a vocabulary. Each stage leaves OUTPUT/STAGE.log, and what it measures besides, in OUTPUT.
 #
 #   graphs  the speed of BERT-mini and of small batches of BERT-base, with and without CUDA graphs
@@ -33,6 +33,10 @@ held_out() {
     train.budget_minutes= train.steps=1500 train.eval_every_steps=300 "train.precision=$1"
 }
 
+embed() {
+  python3 benchmarks/embed.py "$texts" --model "$model" --random-base --device cuda --repeats 4 "$@"
+}
+
 stage() {
   case $1 in
   graphs)
@@ -43,7 +47,7 @@ stage() {
     ;;
   fp8) held_out fp8 && held_out bf16 ;;
   embed)
-    python3 benchmarks/embed.py "$texts" --model "$model" --random-base --device cuda --count 5000
+    embed --count 8000 --only bfloat16 bf16 && embed --length 128 --count 2500 --only "of 512" "ours bf16"
     ;;
   loss)
     python3 benchmarks/time_to_loss.py "$train" "$dev" --systems own --output "$output/times.json"
