@@ -44,7 +44,7 @@ ORDER = (
         "text",
     ),
 )
-FOUNDATIONS = {"annotations", "batch", "config", "errors", "atomic", "version"}
+FOUNDATIONS = {"annotations", "atomic", "batch", "config", "cores", "errors", "version"}
 # Only these packages of ours may import these of others.
 CONFINED = {
     "torch.distributed": {"training"},

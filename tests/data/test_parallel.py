@@ -79,6 +79,18 @@ def test_an_error_in_a_worker_is_raised_here(doubler, workers):
         next(results)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_before_an_item_that_cannot_be_read_are_given(doubler, workers):
+    def items():
+        yield from range(6)
+        raise DataError("line 7 is broken")
+
+    results = ordered_map(doubler(10_000), items(), workers)
+    assert [next(results)[0] for _ in range(6)] == list(range(6))
+    with pytest.raises(DataError, match="line 7 is broken"):
+        next(results)
+
+
 def test_a_killed_worker_is_explained(doubler):
     with pytest.raises(DataError, match=r"worker process was killed.*with fewer workers"):
         list(ordered_map(doubler(10_000), [-2, 18], workers=2))

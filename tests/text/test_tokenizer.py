@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import lzma
 import multiprocessing
-import os
 import pickle
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def test_a_long_text_is_cut_to_length(tokenizer, truncation):
 def test_sequences_are_those_of_encode_with_few_cores_and_many(
     tokenizer, monkeypatch, cores, normalization
 ):
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr("bertsmith.text.tokenizer.available_cores", lambda: cores)
     reader = tokenizer.with_normalization(normalization)
     texts = ["", "the jet", LONG, "the [MASK] jet", "Ünáffable\u200b, 中 the", " \n\x0b", "a" * 101]
     texts = texts * 20  # enough for threads to be worth it

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> signal.Signals | None:
-    from bertsmith.data.parallel import available_cores
+    from bertsmith.cores import available_cores
     from bertsmith.errors import ConfigError
     from bertsmith.export.model_source import open_source
     from bertsmith.training.benchmark import read_benchmark

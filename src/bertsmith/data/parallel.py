@@ -14,7 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
-from bertsmith.errors import ConfigError, DataError
+from bertsmith.data.chunked import until_error
+from bertsmith.errors import BertsmithError, ConfigError, DataError
 
 UNGUARDED = (
     "the call that starts workers must stand under `if __name__ == '__main__':`, since each worker "
@@ -35,20 +36,14 @@ class OrderedMap(Protocol):
         ...
 
 
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def ordered_map(
     make: Callable[[], Callable[[X], Y]], items: Iterable[X], workers: int
 ) -> Generator[tuple[X, Y], None, None]:
     """Each item with what a function returns for it, in the order of the items.
 
-    Few items are held at any time. Interrupting the program ends the workers after their present
-    item, and a worker ends when its parent does, however that happened.
+    Few items are held at any time. Where an item cannot be had, those before it come before its
+    error. Interrupting the program ends the workers after their present item, and a worker ends
+    when its parent does, however that happened.
 
     Args:
         make: makes the function, once in every worker; must be picklable.
@@ -72,8 +67,9 @@ def ordered_map(
     # Forking a process that has threads, as most that use numpy do, may hang.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (make,))
+    errors: list[BertsmithError] = []
     try:
-        for item in items:
+        for item in until_error(items, errors):
             with _without_interrupts():  # a process may be started
                 pending.append((item, pool.submit(_work, item)))
             if len(pending) > 2 * workers:
@@ -82,6 +78,8 @@ def ordered_map(
         while pending:
             first, future = pending.popleft()
             yield first, future.result()
+        if errors:
+            raise errors[0]
     except BrokenProcessPool:
         raise DataError(
             "a worker process was killed, which is mostly for want of memory; run the same again "

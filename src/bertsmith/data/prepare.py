@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertsmith.cores import available_cores
 from bertsmith.data.block import (
     BLOCK_CHARACTERS,
     Block,
@@ -24,7 +25,7 @@ from bertsmith.data.block import (
 )
 from bertsmith.data.corpus import DocumentReader, Position
 from bertsmith.data.corpus_report import CorpusReport
-from bertsmith.data.parallel import OrderedMap, available_cores, ordered_map
+from bertsmith.data.parallel import OrderedMap, ordered_map
 from bertsmith.data.prepare_progress import PROGRESS, PrepareProgress
 from bertsmith.data.sentences import sentence_splitter
 from bertsmith.data.shards import (

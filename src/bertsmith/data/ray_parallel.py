@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
+from bertsmith.cores import available_cores
 from bertsmith.data.chunked import until_error
-from bertsmith.data.parallel import available_cores
 from bertsmith.errors import BertsmithError, ConfigError, DataError
 
 # A process may be killed for want of memory by chance; what kills as many as these always does.

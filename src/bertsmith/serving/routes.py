@@ -74,6 +74,10 @@ def build_router(models: Sequence[ServedModel], metrics: Metrics, created: int) 
     playground = build_playground()
     by_name = {model.name: model for model in models}
 
+    def see_all_alive() -> None:
+        for model in models:
+            model.check_alive()
+
     def named(name: str | None) -> ServedModel:
         if name is None and len(models) == 1:
             return models[0]
@@ -206,16 +210,16 @@ def build_router(models: Sequence[ServedModel], metrics: Metrics, created: int) 
             layer, found = await _in_time(request, work)
         return await _json(lambda: _compared(model.name, layer, found))
 
-    @router.get("/health/live")
+    @router.get("/health/live", responses=_errors(503))
     async def live() -> Health:
-        """Whether the process answers at all; needs no key."""
+        """Whether the process is to go on: no thread of it has ended; needs no key."""
+        see_all_alive()
         return Health(status="live")
 
     @router.get("/health/ready", responses=_errors(503))
     async def ready() -> Health:
         """Whether every model can be asked; needs no key."""
-        for model in models:
-            model.check_alive()
+        see_all_alive()
         return Health(status="ready")
 
     @router.get(

@@ -9,7 +9,6 @@ is known of a sequence (offsets, words, pairs, truncation), and several times fa
 from __future__ import annotations
 
 import dataclasses
-import os
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as Engine
 
+from bertsmith.cores import available_cores
 from bertsmith.errors import DataError
 from bertsmith.text.chunks import ChunkCache
 from bertsmith.text.encoding import (
@@ -266,7 +266,7 @@ class Tokenizer:
         self, texts: Sequence[str]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
         """As `flat_ids`, special tokens recognised; None where threads would not be quicker."""
-        are_worth_it = len(texts) >= MANY_TEXTS and (os.cpu_count() or 1) >= MANY_CORES
+        are_worth_it = len(texts) >= MANY_TEXTS and available_cores() >= MANY_CORES
         if not are_worth_it or not isinstance(self._cutter, EnginePieces):
             return None
         rows = self._cutter.many_ids(texts)
