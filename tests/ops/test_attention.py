@@ -112,6 +112,23 @@ def test_eager_in_bfloat16_is_the_reference_in_bfloat16() -> None:
     torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("numbers", [1, 300, 2**18])
+def test_eager_in_bfloat16_is_the_same_without_a_gradient(
+    monkeypatch: pytest.MonkeyPatch, numbers: int, is_causal: bool
+) -> None:
+    monkeypatch.setattr(module, "SOFTMAX_NUMBERS", numbers)
+    layout = layout_of([3, 3, 3, 33, 40, 40, 1])
+    half = draw([3, 3, 3, 33, 40, 40, 1]).bfloat16()
+    before = half.clone()
+    output = eager(half, layout, 0.0, is_causal)
+    torch.testing.assert_close(half, before, atol=0, rtol=0)
+    learning = eager(half.requires_grad_(), layout, 0.0, is_causal)
+    expected = reference(before.float(), layout, 0.0, is_causal)
+    torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0)
+    torch.testing.assert_close(output, learning.detach(), atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("dtype", "length", "dropout_prob", "chosen"),
     [

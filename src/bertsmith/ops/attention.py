@@ -29,6 +29,7 @@ from bertsmith.ops.ragged import RaggedLayout
 # Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). The squares
 # of longer sequences are large, and not measured.
 MAX_EAGER_SEQLEN = 512
+SOFTMAX_NUMBERS = 2**18
 # Those that `triton` has kernels for: a block of them is as wide as a head.
 HEAD_SIZES = (32, 64, 128)
 
@@ -132,10 +133,21 @@ def _padded_eager(
         scores = scores.masked_fill(is_later(scores.shape[-1], scores.device), lowest)
     elif layout.mask is not None:
         scores = scores.masked_fill(~layout.mask[:, None, None, :], lowest)
-    probs = scores.softmax(-1)
+    probs = _softmax(scores)
     if dropout_prob > 0:
         probs = dropout(probs, dropout_prob)
     return layout.unpad((probs @ v).transpose(1, 2))
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """(B, N, S, S) → the same; without a gradient the scores themselves are overwritten."""
+    if scores.requires_grad or scores.device.type != "cpu" or not is_half(scores.dtype):
+        return scores.softmax(-1)
+    # In float32, since in bfloat16 it takes up to four times as long where S is no multiple of 32;
+    # a few rows at a time, which stay in the cache (docs/decisions/0008).
+    for part in scores.split(max(1, SOFTMAX_NUMBERS // scores[0].numel())):
+        part.copy_(part.softmax(-1, dtype=torch.float32))
+    return scores
 
 
 def varlen(
