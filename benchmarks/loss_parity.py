@@ -95,6 +95,9 @@ def run(args: argparse.Namespace, *, precision: str, compile: bool, attention: s
 def draw(losses: dict[str, list[float]], picture: Path) -> None:
     import matplotlib.pyplot as plt
 
+    if len(set(map(len, losses.values()))) > 1:
+        raise SystemExit("the runs have different numbers of steps; measure them with the same")
+
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(7, 5.5), sharex=True, height_ratios=(2, 1), layout="constrained"
     )

@@ -61,7 +61,9 @@ def main() -> None:
         print(json.dumps(measure(job)))
         return
 
-    rows = []
+    if args.steps < 2 * WINDOW:
+        parser.error(f"--steps must be at least {2 * WINDOW}: the first {WINDOW} do not count")
+    rows, failed = [], False
     for run, system in itertools.product(args.runs.split(","), args.systems.split(",")):
         job = {"run": run, "system": system, "shards": str(args.shards), "steps": args.steps}
         job["started"] = time.time()
@@ -69,6 +71,7 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"{run} {system}: failed", file=sys.stderr)
+            failed = True
             continue
         rows.append({"run": run, "system": system} | json.loads(done.stdout.splitlines()[-1]))
         print(line(rows[-1]), flush=True)
@@ -76,6 +79,7 @@ def main() -> None:
             with args.output.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
     table(rows)
+    raise SystemExit(failed)
 
 
 def line(row: dict[str, Any]) -> str:

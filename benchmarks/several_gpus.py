@@ -77,7 +77,7 @@ def measure(args: argparse.Namespace, gpus: int, microbatches: int) -> tuple[flo
         if gpus > 1:
             launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m"]
         command = [*launcher, "bertsmith", "pretrain", str(recipe)]
-        threads = {"OMP_NUM_THREADS": "4"}
+        threads = {"OMP_NUM_THREADS": str(max(1, min(4, (os.cpu_count() or 1) // gpus)))}
         done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit("\n".join(done.stderr.splitlines()[-8:]))

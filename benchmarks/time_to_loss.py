@@ -59,7 +59,10 @@ def main() -> None:
 
     results = json.loads(args.output.read_text()) if args.output and args.output.exists() else {}
     train, dev, *settings = args.folders
+    failed = False
     for system in args.systems.split(","):
+        if system == "published" and "transformers" not in results:
+            parser.error("published has as many steps as transformers had: measure that before it")
         job = {
             "system": system,
             "train": train,
@@ -77,11 +80,13 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"{system}: failed", file=sys.stderr)
+            failed = True
             continue
         results[system] = json.loads(done.stdout.splitlines()[-1])
         if args.output:
             args.output.write_text(json.dumps(results))
         print(line(system, results), flush=True)
+    raise SystemExit(failed)
 
 
 def line(system: str, results: dict[str, Any]) -> str:

@@ -92,6 +92,8 @@ def test_a_run_goes_on_and_settings_may_stand_anywhere(
         (["train.steps=many"], "train.steps"),
         (["data.train=nowhere"], "nowhere"),
         (["steps"], "'steps' is not an override; write section.key=value"),
+        (["train.device=meta"], "device ('meta') cannot be used"),
+        (["model.hidden_size=1000000000"], "a model of these sizes (1000000000 wide"),
         (['tasks=["masked_ml"]'], "'masked_ml' is not a task; did you mean masked_lm?"),
     ],
 )
@@ -105,6 +107,27 @@ def test_what_cannot_work_is_said_before_anything_is_trained(
     assert captured.err.startswith("bertsmith: ")
     assert message in captured.err
     assert not (output / "checkpoints").exists()
+
+
+def test_what_a_resumed_run_does_is_said(recipe: Path, tmp_path: Path, capsys: Capture) -> None:
+    output = tmp_path / "run"
+    command = ["pretrain", str(recipe), f"train.output={output}", "train.checkpoint_every_steps=2"]
+    assert main([*command, "train.steps=4"]) == 0
+    capsys.readouterr()
+    over = f"the run in {output} is over, so that nothing is trained, whatever the settings; "
+    again = [*command, "train.steps=4", "optimizer.learning_rate=1e-9", "--resume"]
+    for ended in (True, False):
+        if not ended:
+            (output / "run.json").unlink()
+        assert main(again) == 0
+        assert f"{over}train.steps makes it longer" in capsys.readouterr().err
+    (output / "checkpoints" / "step-00000004" / "training.json").write_text(
+        '{"state": {"step": "x"}, "sizes": {}}'
+    )
+    assert main([*command, "train.steps=6", "--resume"]) == 0
+    said = capsys.readouterr().err
+    assert "going on after step 2, since the checkpoint of step 4 is damaged" in said
+    assert over not in said
 
 
 def test_a_recipe_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: Capture) -> None:

@@ -239,7 +239,10 @@ def test_no_example_s_stream_is_another_s() -> None:
     ("settings", "text"),
     [
         ({"budget_tokens": 47}, "a batch of 47 tokens (train.batch_tokens) has no room for a"),
-        ({"budget_tokens": 2**21}, "budget_tokens (2097152) must be a whole number from 1 to"),
+        (
+            {"budget_tokens": 2**21},
+            "budget_tokens, of train.batch_tokens, (2097152) must be a whole number from 1 to",
+        ),
         ({"max_seqlen": 4}, "max_seqlen (4) must be a whole number from 5"),
         ({"max_seqlen": 2, "objective": "full_segments"}, "max_seqlen (2)"),
         ({"max_seqlen": 48.0}, "max_seqlen (48.0)"),

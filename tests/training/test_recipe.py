@@ -132,6 +132,10 @@ def test_the_paper_s_base_model_is_the_default() -> None:
         ("train", {"budget_minutes": 3},
          "train.steps (10) and budget_minutes (3.0) cannot both be the run's length; remove one, "
          "on the command line with train.steps= or train.budget_minutes= and nothing after it"),
+        ("model", {"type_vocab_size": 1},
+         "type_vocab_size (1) must be at least 2 for next_sentence, which reads pairs of texts"),
+        ("train", {"seed": 2**63},
+         "train.seed (9223372036854775808) must be at most 9223372036854775807"),
         ("train", {"precision": "fp16"}, "train.precision ('fp16') must be one of fp32, bf16, fp8"),
     ],
 )  # fmt: skip

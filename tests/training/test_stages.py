@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.training.conftest import write_recipe
 
 from bertsmith.batch import Batch
-from bertsmith.data.loader import LoadedBatch, Position
+from bertsmith.data.loader import LoadedBatch, Position, PretrainingBatches
 from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.data.wordpiece_ids import WordpieceIds
 from bertsmith.errors import ConfigError
@@ -51,6 +51,9 @@ class Counted:
         finally:
             self.open -= 1
 
+    def epoch_of(self, position: Position) -> int:
+        return position.epoch
+
 
 def lengths_seen(position: Position | None, done: int) -> tuple[list[int], list[Position]]:
     """Of ten batches' run whose sequences are short for six of them, from a batch on."""
@@ -79,6 +82,35 @@ def test_a_stage_lasts_for_its_part_of_the_run() -> None:
 def test_it_can_be_gone_on_with_from_any_batch(done: int) -> None:
     lengths, positions = lengths_seen(None, 0)
     assert lengths_seen(positions[done - 1], done) == (lengths[done:], positions[done:])
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_processes_begin_a_stage_in_the_same_epoch(corpus: Path, world_size: int) -> None:
+    """Whichever of them has seen the end of the epoch before it."""
+    shards = corpus / "train"
+    ids, opened = WordpieceIds.of(Tokenizer.load(shards)), TokenizedCorpus.open(shards)
+
+    def seen(rank: int, ranks: int, until: int) -> list[list[int]]:
+        """Of each batch of `until` groups of short ones and two groups of long ones."""
+        short, long = (
+            PretrainingBatches(
+                opened, ids, max_seqlen=32, example_seqlen=length, budget_tokens=2048, seed=1,
+                rank=rank, world_size=ranks, prefetch_batches=0,
+            )
+            for length in (16, 32)
+        )  # fmt: skip
+        done, found = 0, []
+        stages = [Stage(short, 0.5), Stage(long)]
+        with contextlib.closing(batches_in_turn(stages, None, lambda: done / until / 2)) as batches:
+            while done < until + 2 * world_size // ranks:
+                found.append(next(batches).batch.input_ids.tolist())
+                done += 1
+        return found
+
+    for groups in range(1, 8):
+        alone = seen(0, 1, groups * world_size)
+        together = zip(*(seen(rank, world_size, groups) for rank in range(world_size)), strict=True)
+        assert [batch for group in together for batch in group] == alone
 
 
 def seen_in_a_run(monkeypatch: pytest.MonkeyPatch, recipe: PretrainRecipe) -> list[list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ class Source:
     def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
         for index, (batch, targets) in enumerate(itertools.cycle(self.made)):
             yield LoadedBatch(batch, targets, Position(batch=index))
+
+    def epoch_of(self, position: Position) -> int:
+        return position.epoch
 
 
 @pytest.fixture
@@ -287,6 +291,24 @@ def test_what_is_no_number_is_worse_than_any(make: Make, figure: str) -> None:
     state = make(steps=3, held_out=held_out, eval_every_steps=1).state
     assert (state.best_step, state.evaluations_since_best) == (2, 1)
     assert state.best_figures[figure] == 0.4
+
+
+def test_speed_is_measured_from_the_end_of_an_evaluation(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[float] = []
+    monkeypatch.setattr(RunLog, "restart", lambda _, seconds: begun.append(seconds))
+
+    def measure(*_: object) -> dict[str, float]:
+        time.sleep(0.05)
+        return {"accuracy": 1.0, "loss": 1.0}
+
+    held_out = HeldOut(measure, "accuracy", higher_is_better=True)
+    trainer = make(steps=3, held_out=held_out, eval_every_steps=1)
+    lines = read_metrics(trainer.settings.output / "metrics.jsonl")
+    ended = [line["elapsed_seconds"] for line in lines if line["split"] == "eval"]
+    assert len(begun) == len(ended) == 3
+    assert all(start >= end + 0.049 for start, end in zip(begun, ended, strict=True))
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

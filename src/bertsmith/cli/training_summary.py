@@ -51,8 +51,13 @@ def say_what_is_resumed(output: Path) -> None:
     from bertsmith.training.checkpoint import Checkpoints
     from bertsmith.training.ended_run import read_ended_run
 
-    steps = Checkpoints(output / "checkpoints", keep=1).steps()
-    place = f"going on after step {steps[-1]:,}" if steps else "no checkpoint yet: a new run begins"
-    if not steps and read_ended_run(output) is not None:
+    checkpoints = Checkpoints(output / "checkpoints", keep=1)
+    latest = checkpoints.latest()
+    place = "no checkpoint yet: a new run begins"
+    if latest is not None:
+        place = f"going on after step {latest.step:,}"
+        if latest.step != (last := checkpoints.steps()[-1]):
+            place += f", since the checkpoint of step {last:,} is damaged"
+    elif read_ended_run(output) is not None:
         place = "the run is over"
     print(f"{output}: {place}", file=sys.stderr)

@@ -76,6 +76,10 @@ class ExampleBatches:
             )
         return self._batches(position.epoch, position.batch)
 
+    def epoch_of(self, position: Position) -> int:
+        """The epoch of the last batch before a position."""
+        return position.epoch
+
     def _batches(self, epoch: int, first: int) -> Generator[LoadedBatch, None, None]:
         """From batch `first` of an epoch on; it may lie epochs ahead."""
         while True:

@@ -122,7 +122,7 @@ class PretrainingBatches:
         _check_range("max_seqlen", max_seqlen, shortest, MAX_TOKENS)
         longest = max_seqlen if example_seqlen is None else example_seqlen
         _check_range("example_seqlen", longest, shortest, max_seqlen)
-        _check_range("budget_tokens", budget_tokens, 1, MAX_TOKENS)
+        _check_range("budget_tokens, of train.batch_tokens,", budget_tokens, 1, MAX_TOKENS)
         if budget_tokens < max_seqlen:
             raise ConfigError(
                 f"a batch of {budget_tokens} tokens (train.batch_tokens) has no room for a "
@@ -174,6 +174,19 @@ class PretrainingBatches:
             )
         batches = self._batches(position)
         return prefetched(batches, self._prefetch_batches) if self._prefetch_batches else batches
+
+    def epoch_of(self, position: Position) -> int:
+        """The epoch of the last batch before a position, whichever rank's it was.
+
+        Where that batch lies in a pool after this rank's own, the position does not name it.
+        """
+        batch = position.batch
+        with contextlib.closing(self._pools(position)) as pools:
+            for pool in pools:
+                if batch <= pool.num_batches:
+                    return pool.epoch
+                batch -= pool.num_batches
+        raise AssertionError("there are pools without end")
 
     def evaluation_batches(self, num_batches: int) -> Generator[LoadedBatch, None, None]:
         """This rank's share of the first batches of epoch 0, or of all where those are fewer.

@@ -145,7 +145,7 @@ def _softmax(scores: Tensor) -> Tensor:
         return scores.softmax(-1)
     # In float32, since in bfloat16 it takes up to four times as long where S is no multiple of 32;
     # a few rows at a time, which stay in the cache (docs/decisions/0008).
-    for part in scores.split(max(1, SOFTMAX_NUMBERS // scores[0].numel())):
+    for part in torch.split(scores, max(1, SOFTMAX_NUMBERS // scores[0].numel())):
         part.copy_(part.softmax(-1, dtype=torch.float32))
     return scores
 

@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bertsmith.atomic import atomic_folder
+from bertsmith.data.loader import Position
 from bertsmith.errors import CheckpointError, DataError
 from bertsmith.export.model_folder import (
     ModelContents,
@@ -254,6 +255,10 @@ def read_state(path: Path) -> TrainingState:
     try:
         contents = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
         state, sizes = TrainingState(**contents["state"]), dict(contents["sizes"])
+        if state.position is not None:
+            Position(**state.position)
+        if not all(isinstance(number, int) for number in (state.step, state.tokens)):
+            raise ValueError("step and tokens are numbers")
     except (OSError, ValueError, KeyError, TypeError):
         raise CheckpointError(
             f"{path / STATE_FILE} is missing, damaged or of another version; resume from another "

@@ -49,6 +49,9 @@ class Log:
     def say(self, text: str) -> None:
         """Take a sentence for the user."""
 
+    def restart(self, elapsed_seconds: float) -> None:
+        """Measure speed from here on: what has gone by since the last line was no training."""
+
     def write(
         self,
         split: Literal["train", "eval"],
@@ -86,7 +89,7 @@ class RunLog(Log):
         self._path = folder / "metrics.jsonl"
         kept = drop_after(self._path, resumed_step)
         self._file = self._path.open("a", encoding="utf-8")
-        # Speed is measured from line to line, so that an evaluation does not count as slowness.
+        # Speed is measured from line to line, or from where an evaluation has ended.
         self._tokens, self._elapsed = 0, 0.0
         if kept:
             self._tokens = kept[-1].get("tokens", 0)
@@ -117,6 +120,10 @@ class RunLog(Log):
     def say(self, text: str) -> None:
         """Show a sentence without disturbing the bar."""
         tqdm.write(text, file=sys.stderr)
+
+    def restart(self, elapsed_seconds: float) -> None:
+        """Measure speed from here on."""
+        self._elapsed = elapsed_seconds
 
     def write(
         self,

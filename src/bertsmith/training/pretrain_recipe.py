@@ -153,12 +153,17 @@ class PretrainRecipe(Recipe):
             self.check_positions(self.model.config(BertConfig().vocab_size))
 
     def check_positions(self, config: BertConfig) -> None:
-        """See that the model has a position for every token of the longest sequences.
+        """See that the model has a position for every token of the longest sequences, and segments.
 
         Raises:
             ConfigError: it has fewer.
         """
         max_seqlen, init = self.data.max_seqlen, self.model.init
+        if "next_sentence" in self.tasks and config.type_vocab_size < 2:
+            raise ConfigError(
+                f"type_vocab_size ({config.type_vocab_size}) must be at least 2 for next_sentence, "
+                "which reads pairs of texts"
+            )
         if max_seqlen <= config.max_position_embeddings:
             return
         if init is None:

@@ -254,7 +254,15 @@ def _build_model(
     attention = get_attention(settings.attention)
     if settings.init is None:
         config = settings.config(tokenizer.vocab_size)
-        return BertForTasks(config, tasks, attention=attention), tokenizer
+        try:
+            return BertForTasks(config, tasks, attention=attention), tokenizer
+        except RuntimeError as error:  # PyTorch's of memory that cannot be had
+            reason = str(error).partition("\n")[0].removeprefix("[enforce fail at ").strip()
+            raise ConfigError(
+                f"a model of these sizes ({config.hidden_size} wide, {config.vocab_size} "
+                f"wordpieces, {config.max_position_embeddings} positions, "
+                f"{config.num_hidden_layers} layers) does not fit into memory: {reason}"
+            ) from None
     loaded = load_pretrained(settings.init, tasks, attention=attention, **settings.published())
     if loaded.tokenizer.vocabulary.sha256 != corpus.vocabulary_sha256:
         raise CheckpointError(

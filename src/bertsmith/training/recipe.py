@@ -25,6 +25,9 @@ from bertsmith.training.settings import (
     Settings,
 )
 
+MAX_SEED = 2**63 - 1
+"""Random numbers are drawn by PyTorch and by kernels that count in 64 bits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Settings):
@@ -124,6 +127,8 @@ class TrainSettings(Settings):
     def __post_init__(self) -> None:
         """Check that the run has one length."""
         super().__post_init__()
+        if self.seed > MAX_SEED:
+            raise ConfigError(f"seed ({self.seed}) must be at most {MAX_SEED}")
         if self.steps is not None and self.budget_minutes is not None:
             raise ConfigError(
                 f"steps ({self.steps}) and budget_minutes ({self.budget_minutes}) cannot both be "

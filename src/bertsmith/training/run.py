@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from bertsmith.atomic import write_atomically
 from bertsmith.data.shards import MANIFEST
@@ -238,6 +240,8 @@ def train(
     """
     settings = recipe.train
     if start.ended is not None:
+        if start.group.is_first:
+            tqdm.write(_is_over(settings, steps), file=sys.stderr)
         load_weights(model, settings.output)
         whole = model if is_sharded else model.to(start.device)
         _leave(start, recipe, whole, tokenizer, start.ended, finish)
@@ -246,8 +250,7 @@ def train(
     if steps is not None and done.step > steps:
         raise ConfigError(
             f"the run in {settings.output} has done {done.step} steps already and is to end after "
-            f"{steps}; make it longer ({'train.steps' if settings.steps else 'train.epochs'}), or "
-            "choose another folder"
+            f"{steps}; make it longer ({_length(settings, steps)}), or choose another folder"
         )
     if start.group.is_first:
         write_atomically(settings.output / RECIPE, [recipe.to_toml().encode()])
@@ -284,10 +287,26 @@ def train(
         )
         if start.state is not None:
             trainer.resume(start.state)
+            if part >= 1:
+                log.say(_is_over(settings, steps))
         outcome = trainer.fit()
     if outcome.stopped_by is None:
         _leave(start, recipe, trainer.restore_best(), tokenizer, outcome, finish)
     return outcome
+
+
+def _is_over(settings: TrainSettings, steps: int | None) -> str:
+    return (
+        f"the run in {settings.output} is over, so that nothing is trained, whatever the settings; "
+        f"{_length(settings, steps)} makes it longer"
+    )
+
+
+def _length(settings: TrainSettings, steps: int | None) -> str:
+    """The setting that says how long a run is."""
+    if steps is None:
+        return "train.budget_minutes"
+    return "train.steps" if settings.steps else "train.epochs"
 
 
 def _leave(

@@ -22,6 +22,9 @@ class BatchSource(Protocol):
     def batches(self, position: Position | None = None) -> Generator[LoadedBatch, None, None]:
         """Give the batches from a position on."""
 
+    def epoch_of(self, position: Position) -> int:
+        """The epoch of the last batch before a position, whichever process's it was."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -50,7 +53,8 @@ def batches_in_turn(
         if number < last and progress() >= stage.until:
             continue
         if position is not None and position.stage != number:
-            position = Position(epoch=position.epoch + 1, stage=number)
+            ended = stages[position.stage].source.epoch_of(position)
+            position = Position(epoch=ended + 1, stage=number)
         with contextlib.closing(stage.source.batches(position)) as batches:
             while number == last or progress() < stage.until:
                 loaded = next(batches)

@@ -374,6 +374,8 @@ class Trainer:
             elapsed_seconds=self.state.elapsed_seconds,
             figures=figures,
         )
+        if split == "eval":
+            self.log.restart(time.monotonic() - self._started_at)
 
     def _remember_model(self) -> None:
         """Keep a copy of the model, which is the best so far."""
