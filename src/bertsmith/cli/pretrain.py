@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from bertsmith.tasks.registry import task_class
     from bertsmith.training.distributed import is_first_process
     from bertsmith.training.pretrain_recipe import PretrainRecipe
+    from bertsmith.training.pretrain_warnings import pretrain_warnings
     from bertsmith.training.pretraining import pretrain
 
     recipe = PretrainRecipe.load(args.recipe, args.overrides)
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     is_first = is_first_process()
     if args.resume and is_first:
         say_what_is_resumed(output)
+    for sentence in pretrain_warnings(recipe) if is_first else ():
+        print(f"warning: {sentence}", file=sys.stderr)
     pretrained = pretrain(recipe, resume=args.resume)
     if not is_first:
         return 0
