@@ -72,7 +72,7 @@ def on_host(values: Tensor, answers_of: Callable[[Tensor], list[Answer]]) -> Ans
     copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     copy.copy_(values, non_blocking=True)
     is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    is_there.record()
+    is_there.record(torch.cuda.current_stream(values.device))
 
     def wait() -> list[Answer]:
         is_there.synchronize()
