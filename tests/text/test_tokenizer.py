@@ -95,9 +95,11 @@ def test_sequences_are_those_of_encode_with_few_cores_and_many(
         found = reader.sequences(texts, max_length=max_length)
         assert [each.tolist() for each in found] == expected
     assert reader.sequences([], max_length=8) == []
-    for wrong in ("\ud800", 3):
+    for wrong in ("\ud800", 3, None, b"the", ["the", "jet"], ("the", "jet")):
         with pytest.raises(DataError, match="a text must be a string"):
             reader.sequences([*texts, wrong], max_length=8)
+        with pytest.raises(DataError, match="a text must be a string"):
+            reader.flat_ids([*texts, wrong], split_special_tokens=False)
     with pytest.raises(ConfigError, match=r"max_length \(2\) must be at least 3"):
         reader.sequences(["the"], max_length=2)
 

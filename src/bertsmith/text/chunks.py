@@ -10,7 +10,7 @@ Google's lower-casing of Σ, which looks across an apostrophe or a full stop.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -80,6 +80,16 @@ class ChunkCache:
             texts = [text.translate(_DELETED) for text in texts]
         join, ids_of = b"".join, self._chunks.__getitem__
         return [join(map(ids_of, text.split())) for text in texts]
+
+
+def check_are_texts(texts: Iterable[object]) -> None:
+    """See that each is a string.
+
+    Raises:
+        DataError: one is not.
+    """
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError(NOT_TEXT)
 
 
 def delete_controls(text: str) -> str:

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer as Engine
 
 from bertsmith.cores import available_cores
 from bertsmith.errors import DataError
-from bertsmith.text.chunks import ChunkCache
+from bertsmith.text.chunks import ChunkCache, check_are_texts
 from bertsmith.text.encoding import (
     Encoding,
     Pieces,
@@ -240,6 +240,7 @@ class Tokenizer:
             The ids of all texts, of `ids_dtype`, read-only; and (number of texts,) int64, how
             many ids each text has (0 for a text of white space).
         """
+        check_are_texts(texts)
         if split_special_tokens or not self._cutter.may_hold_special_tokens(texts):
             return self._corpus.flat_ids(texts)
         pieces = self._cutter.pieces(texts, False)
@@ -269,6 +270,7 @@ class Tokenizer:
         are_worth_it = len(texts) >= MANY_TEXTS and available_cores() >= MANY_CORES
         if not are_worth_it or not isinstance(self._cutter, EnginePieces):
             return None
+        check_are_texts(texts)
         rows = self._cutter.many_ids(texts)
         lengths = np.array([len(row) for row in rows])
         return np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()), lengths
