@@ -74,7 +74,7 @@ def test_what_is_on_the_host_is_answered_at_once() -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_answers_of_a_gpu_are_those_of_its_own_batch() -> None:
     def doubled(batch: list[Example]) -> Any:
         ids = torch.tensor(first_ids(batch)).pin_memory().to("cuda", non_blocking=True)

@@ -48,11 +48,15 @@ def end_of_run(outcome: Outcome, output: Path, resume_command: str) -> int:
 
 def say_what_is_resumed(output: Path) -> None:
     """Tell a mistyped folder from one with a run to go on with."""
+    from bertsmith.errors import CheckpointError
     from bertsmith.training.checkpoint import Checkpoints
     from bertsmith.training.ended_run import read_ended_run
 
     checkpoints = Checkpoints(output / "checkpoints", keep=1)
-    latest = checkpoints.latest()
+    try:
+        latest = checkpoints.latest()
+    except CheckpointError:
+        return  # an error where the run is to go on, and nothing where it is over
     place = "no checkpoint yet: a new run begins"
     if latest is not None:
         place = f"going on after step {latest.step:,}"

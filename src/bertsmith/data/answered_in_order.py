@@ -71,8 +71,7 @@ def on_host(values: Tensor, answers_of: Callable[[Tensor], list[Answer]]) -> Ans
         return answers_of(values.cpu())
     copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     copy.copy_(values, non_blocking=True)
-    is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    is_there.record(torch.cuda.current_stream(values.device))
+    is_there = torch.cuda.current_stream(values.device).record_event()
 
     def wait() -> list[Answer]:
         is_there.synchronize()

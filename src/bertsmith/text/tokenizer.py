@@ -257,6 +257,13 @@ class Tokenizer:
         Args:
             texts: any number of them.
             max_length: the most wordpieces, special tokens included; the end of a text is cut.
+
+        Returns:
+            (L,) of each text, L at most `max_length`.
+
+        Raises:
+            ConfigError: `max_length` has no room for a piece.
+            DataError: something is not text.
         """
         ids, lengths = self._ids_by_threads(texts) or self.flat_ids(
             texts, split_special_tokens=False

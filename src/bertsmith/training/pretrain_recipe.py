@@ -150,13 +150,13 @@ class PretrainRecipe(Recipe):
                 "has with train.shard_model = true; choose bert_adam or adamw"
             )
         if self.model.init is None:
-            self.check_positions(self.model.config(BertConfig().vocab_size))
+            self.check_sizes(self.model.config(BertConfig().vocab_size))
 
-    def check_positions(self, config: BertConfig) -> None:
-        """See that the model has a position for every token of the longest sequences, and segments.
+    def check_sizes(self, config: BertConfig) -> None:
+        """See that the model has a position for every token, and a segment for every text.
 
         Raises:
-            ConfigError: it has fewer.
+            ConfigError: it has fewer than the longest sequences, or than the texts of a pair.
         """
         max_seqlen, init = self.data.max_seqlen, self.model.init
         if "next_sentence" in self.tasks and config.type_vocab_size < 2:

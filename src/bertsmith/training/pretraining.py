@@ -257,7 +257,7 @@ def _build_model(
         try:
             return BertForTasks(config, tasks, attention=attention), tokenizer
         except RuntimeError as error:  # PyTorch's of memory that cannot be had
-            reason = str(error).partition("\n")[0].removeprefix("[enforce fail at ").strip()
+            reason = str(error).partition("\n")[0]
             raise ConfigError(
                 f"a model of these sizes ({config.hidden_size} wide, {config.vocab_size} "
                 f"wordpieces, {config.max_position_embeddings} positions, "
@@ -269,7 +269,7 @@ def _build_model(
             f"{corpus.path} was prepared with another vocabulary than the one in {settings.init}; "
             f"prepare the text again with --vocab {settings.init}"
         )
-    recipe.check_positions(loaded.model.config)
+    recipe.check_sizes(loaded.model.config)
     # Pre-training reads whole positions, however short a task on the way has cut its texts.
     return loaded.model, loaded.tokenizer.with_max_length(None)
 
