@@ -1,4 +1,4 @@
-"""The kernels for compiled models on a GPU against their definitions, forward and gradient."""
+"""Kernels of our own on a GPU against their definitions, forward and gradient."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
+from bertsmith.batch import Batch
+from bertsmith.config import BertConfig
+from bertsmith.inference.precision import use_precision
+from bertsmith.model.bert import Bert
 from bertsmith.ops.attention import HEAD_SIZES, reference
+from bertsmith.ops.own_kernels import MIN_TOKENS
 from bertsmith.ops.ragged import RaggedLayout
+from bertsmith.tasks.model import BertForTasks
 
 pytestmark = [
     pytest.mark.cuda,
@@ -175,10 +182,6 @@ def test_projection_and_attention_are_the_definition(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, by itself
 def test_a_compiled_encoder_has_the_gradients_of_the_plain_one() -> None:
-    from bertsmith.batch import Batch
-    from bertsmith.config import BertConfig
-    from bertsmith.model.bert import Bert
-
     torch.manual_seed(0)
     sizes = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     config = BertConfig.preset("mini", vocab_size=1000, **sizes)
@@ -199,3 +202,57 @@ def test_a_compiled_encoder_has_the_gradients_of_the_plain_one() -> None:
         if name.endswith("qkv.bias"):  # that of the keys is zero but for rounding
             plain, fast = (x.view(3, -1)[[0, 2]] for x in (plain, fast))
         assert error(fast, plain) < 5e-2, name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("rows", "size"), [(1, 16), (77, 768), (300, 1000), (33, 4096)])
+def test_a_sum_and_its_layer_norm_are_the_definition(
+    rows: int, size: int, dtype: torch.dtype
+) -> None:
+    from bertsmith.ops.triton_layer_norm import added_norm
+
+    x, residual = (torch.randn(rows, size, device="cuda", dtype=dtype) for _ in range(2))
+    weight, bias = torch.randn(2, size, device="cuda")
+    actual = added_norm(x, residual, weight, bias, 1e-12, dtype)
+    summed = x.double() + residual.double()
+    expected = F.layer_norm(summed, (size,), weight.double(), bias.double(), 1e-12)
+    assert actual.dtype == dtype
+    assert error(actual, expected) < 4e-3
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+@pytest.mark.parametrize("is_narrow", [True, False])
+def test_a_model_that_answers_many_tokens_at_once_computes_its_definition(
+    activation: str, is_narrow: bool
+) -> None:
+    config = BertConfig(
+        vocab_size=100,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=256,
+        hidden_act=activation,
+        initializer_range=0.1,
+    )
+    torch.manual_seed(0)
+    exact = BertForTasks(config, [], with_pooler=False).eval()
+    lengths = [512, 1, 77, 128, 300] * 16
+    batch = Batch.from_sequences([torch.randint(100, (n,)).tolist() for n in lengths])
+    assert batch.num_tokens >= MIN_TOKENS
+    with torch.inference_mode():
+        expected = exact.bert(batch).hidden_states
+    fast = BertForTasks(config, [], with_pooler=False).cuda().eval()
+    fast.load_state_dict(exact.state_dict())
+    if is_narrow:
+        use_precision(fast, "bf16")
+    with (
+        torch.inference_mode(),
+        torch.autocast("cuda", torch.bfloat16, enabled=not is_narrow),
+        profile(activities=[ProfilerActivity.CUDA], acc_events=True) as seen,
+    ):
+        actual = fast.bert(batch.to("cuda")).hidden_states
+    kernels = " ".join(event.key for event in seen.key_averages())
+    assert "_added_norm" in kernels
+    assert "_attention_forward" in kernels
+    assert ("_gelu_forward" in kernels) == (activation == "gelu")
+    assert error(actual, expected) < 1e-2

@@ -7,7 +7,13 @@ import torch
 
 from bertsmith.errors import ConfigError
 from bertsmith.training import parallelize
-from bertsmith.training.parallelize import choose_device, choose_precision, precision_context
+from bertsmith.training.parallelize import (
+    HOST_THREADS,
+    choose_device,
+    choose_precision,
+    limit_host_threads,
+    precision_context,
+)
 
 CPU = torch.device("cpu")
 
@@ -49,3 +55,22 @@ def test_bf16_is_for_products_alone() -> None:
         assert (x + x).dtype == torch.float32
     with precision_context(CPU, "fp32"):
         assert (x @ x).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("device", "variable", "expected"),
+    [("cuda", None, HOST_THREADS), ("cuda", "12", 12), ("cpu", None, 12)],
+)
+def test_beside_a_gpu_the_host_has_few_threads(
+    monkeypatch: pytest.MonkeyPatch, device: str, variable: str | None, expected: int
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    try:
+        torch.set_num_threads(12)
+        limit_host_threads(torch.device(device))
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

@@ -81,13 +81,15 @@ def workers_for_models(engine: str, asked: int | None, device: str | None) -> It
     from bertsmith.errors import ConfigError
 
     if engine == "local":
-        from bertsmith.training.parallelize import choose_device
+        from bertsmith.training.parallelize import choose_device, limit_host_threads
 
         if asked is not None:
             raise ConfigError(
                 "--workers is for --engine ray; one process uses all cores for its model"
             )
-        yield Workers(ordered_map, 1, choose_device(device).type, is_remote=False)
+        chosen = choose_device(device)
+        limit_host_threads(chosen)
+        yield Workers(ordered_map, 1, chosen.type, is_remote=False)
         return
     with talking_cluster() as cluster:
         device = (device or ("cuda" if cluster.has_gpus else "cpu")).partition(":")[0]

@@ -33,9 +33,9 @@ class EncoderLayer(nn.Module):
     def forward(self, hidden_states: Tensor, layout: RaggedLayout) -> Tensor:
         """(T, H) → (T, H)."""
         attended = self.dropout(self.attention(hidden_states, layout))
-        hidden_states = self.attention_layer_norm(hidden_states + attended)
+        hidden_states = self.attention_layer_norm(attended, hidden_states)
         transformed = self.dropout(self.feed_forward(hidden_states))
-        output: Tensor = self.feed_forward_layer_norm(hidden_states + transformed)
+        output: Tensor = self.feed_forward_layer_norm(transformed, hidden_states)
         return output
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from bertsmith.errors import ConfigError
 from bertsmith.ops.dropout import dropout
 from bertsmith.ops.half import is_half
+from bertsmith.ops.own_kernels import has_own_kernels
 from bertsmith.ops.ragged import RaggedLayout
 
 # Up to here `eager` is faster than `sdpa` on a CPU in bfloat16 (docs/decisions/0008). The squares
@@ -210,13 +211,13 @@ def _check_is_half_on_cuda(name: str, qkv: Tensor) -> None:
 def auto(qkv: Tensor, layout: RaggedLayout, dropout_prob: float, is_causal: bool = False) -> Tensor:
     """The fastest that can do what is asked.
 
-    On a GPU that is `triton` in a compiled model, which has a compiler at hand, and `varlen`
-    elsewhere and where it is to be causal; on a CPU `eager` with dropout, and without it in
+    On a GPU that is `triton` where kernels of our own are at hand, and `varlen` elsewhere and
+    where it is to be causal; on a CPU `eager` with dropout, and without it in
     bfloat16, which PyTorch's fused attention has no quick backward pass in.
     """
     chosen: Attention = sdpa
     if qkv.is_cuda and is_half(qkv.dtype):
-        if torch.compiler.is_compiling() and qkv.shape[-1] in HEAD_SIZES and not is_causal:
+        if qkv.shape[-1] in HEAD_SIZES and not is_causal and has_own_kernels(qkv):
             chosen = triton
         elif dropout_prob == 0:
             chosen = varlen

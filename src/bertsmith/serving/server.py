@@ -26,7 +26,7 @@ from bertsmith.serving.defaults import HOST, MAX_WAIT_MS, PORT
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.metrics import Metrics
 from bertsmith.serving.served_model import ServedModel
-from bertsmith.training.parallelize import choose_device
+from bertsmith.training.parallelize import choose_device, limit_host_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ def serve(settings: ServerSettings, *, on_start: Callable[[str], None] = print) 
         ConfigError: a setting cannot work, or the port is taken.
     """
     device = choose_device(settings.device)
+    limit_host_threads(device)
     listening = _bound(settings.host, settings.port)
     with listening:
         metrics = Metrics()

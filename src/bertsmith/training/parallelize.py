@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import torch
 
 from bertsmith.errors import ConfigError
 from bertsmith.training.precision import has_fast_bfloat16
+
+# Where a GPU computes, the host has little to do in parallel, and threads of PyTorch's that wait
+# for more of it keep the cores from those that launch kernels and make batches: with all 32 of a
+# machine BERT-mini trains at a third of its speed (benchmarks/pretrain_notes.md).
+HOST_THREADS = 4
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -27,6 +33,12 @@ def choose_device(name: str | None = None) -> torch.device:
             reason = "there is no such kind of device"
         raise ConfigError(f"device ({name!r}) cannot be used: {reason}; try cpu or cuda") from None
     return device
+
+
+def limit_host_threads(device: torch.device) -> None:
+    """For a program that computes on a GPU: few threads, unless `OMP_NUM_THREADS` says how many."""
+    if device.type == "cuda" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(HOST_THREADS, torch.get_num_threads()))
 
 
 def choose_precision(name: str | None, device: torch.device) -> str:

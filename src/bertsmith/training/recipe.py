@@ -108,6 +108,7 @@ class TrainSettings(Settings):
     device: str | None = None
     """Where not set, a GPU if there is one."""
     num_threads: Count | None = None
+    """Where not set, as PyTorch has it (`OMP_NUM_THREADS`, else all cores); four beside a GPU."""
     seed: Index = 12345
     eval_every_steps: Count | None = None
     """Where not set, ten times over the run."""

@@ -37,7 +37,7 @@ from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.held_out import HeldOut
 from bertsmith.training.log import Log, RunLog
 from bertsmith.training.outcome import Outcome
-from bertsmith.training.parallelize import choose_device
+from bertsmith.training.parallelize import choose_device, limit_host_threads
 from bertsmith.training.placement import Placement
 from bertsmith.training.pretrain_recipe import PretrainRecipe
 from bertsmith.training.recipe import TrainSettings
@@ -191,7 +191,9 @@ def set_up_torch(settings: TrainSettings) -> torch.device:
             f"train.num_threads ({settings.num_threads}) must be at most {4 * cores} on this "
             f"machine of {cores} cores"
         )
-    if settings.num_threads is not None:
+    if settings.num_threads is None:
+        limit_host_threads(device)
+    else:
         torch.set_num_threads(settings.num_threads)
     torch.manual_seed(settings.seed)
     return device
