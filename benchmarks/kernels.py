@@ -5,7 +5,8 @@
 
 SHARDS is a folder that `bertsmith prepare` has written. KERNEL is a table of block sizes in
 `ops/triton_attention.py` or `ops/triton_gelu.py`, and NAME one of its keys or another that Triton
-takes for a launch: `BACKWARD_KEY.maxnreg=112,128`. All combinations are timed. Medians, in ms.
+takes for a launch: `BACKWARD_KEY.maxnreg=112,128`. All combinations are timed. Medians, in ms;
+without settings beside PyTorch's own of those that a model needs to answer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.data.wordpiece_ids import WordpieceIds
 from bertsmith.ops import triton_attention as attention
 from bertsmith.ops import triton_gelu as gelu
+from bertsmith.ops.attention import varlen
+from bertsmith.ops.ragged import RaggedLayout
+from bertsmith.ops.triton_layer_norm import added_norm
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.muon import Muon
 
@@ -39,7 +43,7 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     benches = attention_benches(args) | gelu_benches(args)
     if not args.settings:
-        benches |= muon_benches(args.heads * HEAD_SIZE)
+        benches |= norm_benches(args) | muon_benches(args.heads * HEAD_SIZE)
         for name, bench in benches.items():
             print(f"{name:24} {median(bench):8.3f}", flush=True)
         return
@@ -73,7 +77,8 @@ def attention_benches(args: argparse.Namespace) -> dict[str, Callable[[], object
         budget_tokens=args.tokens,
         seed=1,
     )
-    bounds = next(source.batches()).batch.cu_seqlens.cuda()
+    batch = next(source.batches()).batch
+    bounds = batch.cu_seqlens.cuda()
     qkv = torch.randn(args.tokens, 3, args.heads, HEAD_SIZE, device="cuda", dtype=torch.bfloat16)
     grad = torch.randn_like(qkv[:, 0])
     seed, factor = torch.ones(1, device="cuda").long(), torch.ones((), device="cuda")
@@ -92,6 +97,8 @@ def attention_benches(args: argparse.Namespace) -> dict[str, Callable[[], object
         benches[f"{both} 8-bit{label}"] = lambda saved=saved: attention.packed_attention_backward(
             *saved, factor
         )
+    layout = RaggedLayout(bounds, batch.max_seqlen)
+    benches["PyTorch's FlashAttention"] = lambda: varlen(qkv, layout, 0.0)
     return benches
 
 
@@ -101,10 +108,23 @@ def gelu_benches(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
     grad, bias = torch.randn_like(x), torch.randn(width, device="cuda")
     factor = torch.ones((), device="cuda")
     return {
+        "PyTorch's GELU": lambda: torch.nn.functional.gelu(x),
         "FORWARD gelu": lambda: gelu.bias_gelu(x, bias),
         "FORWARD_8_BIT": lambda: gelu.bias_gelu_8_bit(x, bias, 4.0),
         "BACKWARD": lambda: gelu.bias_gelu_backward(grad, x, bias),
         "BACKWARD_8_BIT": lambda: gelu.bias_gelu_8_bit_backward(grad, x, bias, factor),
+    }
+
+
+def norm_benches(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    size = args.heads * HEAD_SIZE
+    x = torch.randn(args.tokens, size, device="cuda", dtype=torch.bfloat16)
+    residual, (weight, bias) = torch.randn_like(x), torch.randn(2, size, device="cuda").bfloat16()
+    return {
+        "sum and layer norm": lambda: added_norm(x, residual, weight, bias, 1e-12, x.dtype),
+        "PyTorch's sum and norm": lambda: torch.nn.functional.layer_norm(
+            x + residual, (size,), weight, bias, 1e-12
+        ),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 
 import pytest
 import torch
@@ -18,6 +19,18 @@ def test_sequences_lie_end_to_end() -> None:
     assert batch.cu_seqlens.tolist() == [0, 3, 5]
     assert (batch.max_seqlen, batch.num_tokens, batch.num_sequences) == (3, 5, 2)
     assert batch.cls_positions.tolist() == [0, 3]
+
+
+def test_arrays_of_numbers_lie_end_to_end_like_lists() -> None:
+    rows, segments = [[1, -2, 70_000], [], [4]], [[0, 1, 1], [], [0]]
+    expected = Batch.from_sequences(rows, segments)
+    arrays = [array("i", row) for row in rows]
+    bytes_of = [array("b", row) for row in segments]
+    for ids in (arrays, [array("q", rows[0]), *arrays[1:]], [rows[0], *arrays[1:]]):
+        batch = Batch.from_sequences(ids, bytes_of)
+        assert batch.input_ids.dtype == batch.segment_ids.dtype == torch.int64
+        assert batch.input_ids.tolist() == expected.input_ids.tolist()
+        assert batch.segment_ids.tolist() == expected.segment_ids.tolist()
 
 
 def test_the_first_token_of_an_empty_sequence_can_be_read() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,31 +45,130 @@ def test_no_examples_have_no_answers() -> None:
         list(answered_in_order([], later, 0))
 
 
-@pytest.mark.parametrize(("answer", "ahead"), [(first_ids, 1), (later, 2)])
-def test_a_window_is_read_while_a_device_computes_the_one_before(answer: Any, ahead: int) -> None:
-    read = 0
+class Counted:
+    """Examples of 2 tokens, and how many have been read; by whom, too."""
 
-    def counted() -> Iterator[Example]:
-        nonlocal read
-        for each in examples([2] * (4 * WINDOW)):
-            read += 1
-            yield each
+    def __init__(self) -> None:
+        self.read = 0
+        self.readers: set[str] = set()
 
-    answers = answered_in_order(counted(), answer, 4)
+    def __iter__(self) -> Iterator[Example]:
+        for number in itertools.count():
+            self.read += 1
+            self.readers.add(threading.current_thread().name)
+            yield Example([number, 0], [0, 0])
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("bertsmith")]
+
+
+def test_without_a_device_a_window_is_read_when_it_is_asked_for() -> None:
+    counted = Counted()
+    answers = answered_in_order(counted, first_ids, 4)
+    assert [next(answers) for _ in range(3 * WINDOW)] == list(range(3 * WINDOW))
+    assert counted.read == 3 * WINDOW + 1  # one belongs to the next window already
+    assert counted.readers == {threading.current_thread().name}
+    assert not threads()
+
+
+def test_while_a_device_computes_a_thread_reads_some_windows_and_no_more() -> None:
+    counted = Counted()
+    answers = answered_in_order(counted, later, 4)
     assert next(answers) == 0
-    assert read == ahead * WINDOW + 1  # one belongs to the next window already
+    # Two are begun, one waits and one is in the thread's hands.
+    deadline = time.monotonic() + 20
+    while counted.read < 4 * WINDOW + 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    assert counted.read == 4 * WINDOW + 1
+    assert len(counted.readers) == 2
+    assert [next(answers) for _ in range(5 * WINDOW)] == list(range(1, 5 * WINDOW + 1))
+    answers.close()
+
+
+def test_the_thread_begins_with_the_first_batch_of_a_device() -> None:
+    is_further = threading.Event()
+
+    class Watched(Counted):
+        def __iter__(self) -> Iterator[Example]:
+            for each in super().__iter__():
+                if self.read > WINDOW + 1:
+                    is_further.set()
+                yield each
+
+    begun = 0
+
+    def answer(batch: list[Example]) -> Callable[[], list[int]]:
+        nonlocal begun
+        begun += 1
+        assert is_further.is_set() or begun == 1 or is_further.wait(20)
+        return later(batch)
+
+    counted = Watched()
+    answers = answered_in_order(counted, answer, 4)
+    assert next(answers) == 0
+    answers.close()
+
+
+@pytest.mark.parametrize("taken", [1, WINDOW, 2 * WINDOW + 1])
+def test_closing_early_ends_the_thread_in_the_middle_of_a_window(taken: int) -> None:
+    is_closed = []
+    num_quick = ((taken - 1) // WINDOW + 3) * WINDOW  # all but what the thread has in its hands
+
+    def slow() -> Iterator[Example]:
+        try:
+            for number in itertools.count():
+                if number > num_quick:
+                    time.sleep(0.1)  # a whole window would need more than ten seconds
+                yield Example([number, 0], [0, 0])
+        finally:
+            is_closed.append(True)
+
+    answers = answered_in_order(slow(), later, 4)
+    assert list(itertools.islice(answers, taken)) == list(range(taken))
+    assert len(threads()) == 1
+    start = time.monotonic()
+    answers.close()
+    assert time.monotonic() - start < 5
+    assert not threads()
+    assert is_closed == [True]
+
+
+def test_an_error_of_the_device_ends_the_thread() -> None:
+    def broken(batch: list[Example]) -> Callable[[], list[int]]:
+        if batch[0].input_ids[0] > WINDOW:
+            raise RuntimeError("out of memory")
+        return later(batch)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(answered_in_order(Counted(), broken, 4))
+    assert not threads()
 
 
 @pytest.mark.parametrize("answer", [first_ids, later])
-def test_answers_before_an_error_are_given(answer: Any) -> None:
+@pytest.mark.parametrize("before", [0, 1, WINDOW + 3, 4 * WINDOW])
+def test_answers_before_an_error_are_given(answer: Any, before: int) -> None:
     def broken() -> Iterator[Example]:
-        yield from examples([2] * (WINDOW + 3))
+        yield from examples([2] * before)
         raise DataError("no more")
 
     answers = answered_in_order(broken(), answer, 4)
-    assert [next(answers) for _ in range(WINDOW + 3)] == list(range(WINDOW + 3))
+    assert [next(answers) for _ in range(before)] == list(range(before))
     with pytest.raises(DataError, match="no more"):
         next(answers)
+    assert not threads()
+
+
+@pytest.mark.parametrize("answer", [first_ids, later])
+def test_an_error_of_another_kind_is_raised_too(answer: Any) -> None:
+    def broken() -> Iterator[Example]:
+        yield from examples([2] * (2 * WINDOW))
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(answered_in_order(broken(), answer, 4))
+    assert not threads()
 
 
 def test_what_is_on_the_host_is_answered_at_once() -> None:

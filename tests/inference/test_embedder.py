@@ -13,7 +13,7 @@ from bertsmith.batch import Batch
 from bertsmith.errors import ConfigError, DataError
 from bertsmith.export.model_folder import load_model, save_model
 from bertsmith.export.sentence_transformers import Pooling
-from bertsmith.inference.embedder import Embedder, embed
+from bertsmith.inference.embedder import Embedder, embed, pool
 
 WORDS = ["paris", "is", "the", "capital", "of", "france", "a", "good", "bad", "film", "."]
 DRAW = random.Random(0)
@@ -78,3 +78,15 @@ def test_what_cannot_be_is_refused(pretrained: Path) -> None:
         embedder.embed("a text")
     with pytest.raises(DataError, match="text 2 is of type int"):
         embedder.embed(["a", 3])
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mode", ["mean", "max", "cls"])
+def test_a_gpu_pools_as_a_cpu_does(mode: str) -> None:
+    batch = Batch.from_sequences([[1] * length for length in (3, 128, 1, 40)])
+    hidden_states = torch.randn(batch.num_tokens, 96)
+    expected = pool(hidden_states, batch, Pooling(mode, normalize=True))
+    with torch.inference_mode():
+        found = pool(hidden_states.cuda(), batch.to("cuda"), Pooling(mode, normalize=True))
+    torch.testing.assert_close(found.cpu(), expected)

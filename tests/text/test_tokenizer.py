@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import lzma
 import multiprocessing
 import pickle
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Engine
 from transformers import BertTokenizerFast
 
 from bertsmith.errors import ConfigError, DataError
@@ -102,6 +104,39 @@ def test_sequences_are_those_of_encode_with_few_cores_and_many(
             reader.flat_ids([*texts, wrong], split_special_tokens=False)
     with pytest.raises(ConfigError, match=r"max_length \(2\) must be at least 3"):
         reader.sequences(["the"], max_length=2)
+
+
+@pytest.mark.parametrize("cores", [1, 64])
+@pytest.mark.parametrize("normalization", ["huggingface", "google"])
+def test_sequences_of_long_texts_are_those_of_encode(tokenizer, monkeypatch, cores, normalization):
+    monkeypatch.setattr("bertsmith.text.tokenizer.available_cores", lambda: cores)
+    reader = tokenizer.with_normalization(normalization)
+    long_words = f"{'a' * 90} " * 30  # each is one piece: far more characters than most have
+    texts = [LONG * 9, long_words, "the " * 50 + "[MASK] " * 50, "中" * 300, " " * 400 + "the jet"]
+    texts += [
+        "\u00e9t\u00e9 \u0301 jet\x0bs " * 40,
+        "\u03a3\u03a3. " * 90,
+        "the" + "\u0301" * 200 + " jet",
+    ]
+    for max_length in (3, 9, 32, 70):
+        expected = [reader.encode(text, max_length=max_length).ids for text in texts]
+        found = reader.sequences(texts * 9, max_length=max_length)
+        assert [each.tolist() for each in found] == expected * 9
+    with pytest.raises(DataError, match="a text must be a string"):
+        reader.sequences([*texts * 9, "the " * 100 + "\ud800"], max_length=8)
+
+
+@pytest.mark.parametrize("cores", [1, 64])
+def test_sequences_hold_added_words_with_blanks(tokenizer, monkeypatch, cores):
+    monkeypatch.setattr("bertsmith.text.tokenizer.available_cores", lambda: cores)
+    engine = Engine.from_str(tokenizer._files.engine.to_str())
+    engine.add_tokens(["the jet"])
+    reader = Tokenizer(dataclasses.replace(tokenizer._files, engine=engine))
+    texts = ["over the jet " * 10] * 64
+    for max_length in range(3, 24):
+        expected = reader.encode(texts[0], max_length=max_length).ids
+        found = reader.sequences(texts, max_length=max_length)
+        assert all(each.tolist() == expected for each in found)
 
 
 def test_decoding_joins_pieces(tokenizer):

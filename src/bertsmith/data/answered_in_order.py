@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain, takewhile
 from typing import TypeVar
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from bertsmith.data.chunked import until_error
 from bertsmith.data.example import Example
+from bertsmith.data.prefetch import prefetched
 from bertsmith.errors import BertsmithError, ConfigError
 
 # Examples are sorted by length within this many batches: enough that those of a batch are about
@@ -18,6 +21,8 @@ from bertsmith.errors import BertsmithError, ConfigError
 # models pad nothing in them; of those a window has a few, so that the next one is soon there.
 WINDOW_BATCHES = 64
 MAX_WINDOW_TOKENS = 131072
+# The first is no larger than this, so that a GPU soon has something to do.
+FIRST_WINDOW_TOKENS = 65536
 
 Answer = TypeVar("Answer")
 Answers = list[Answer] | Callable[[], list[Answer]]
@@ -32,10 +37,10 @@ def answered_in_order(
     """An answer for each example, in order, while they are being read; memory is bounded.
 
     Where an example cannot be had the answers to those before it are given before its error. While
-    a device computes a window, the next one is read.
+    a device computes a window, a thread reads the next ones; it ends with this generator.
 
     Args:
-        examples: read a window ahead, or two where a device computes.
+        examples: read a window ahead, or up to four where a device computes, by a thread then.
         answer: computes a batch of them, or has a device begin to.
         batch_tokens: the most tokens to compute at once, unless one example alone has more.
 
@@ -45,19 +50,53 @@ def answered_in_order(
     if batch_tokens < 1:
         raise ConfigError(f"batch_tokens ({batch_tokens}) must be at least 1")
     errors: list[BertsmithError] = []
-    window_tokens = min(WINDOW_BATCHES * batch_tokens, max(MAX_WINDOW_TOKENS, batch_tokens))
+    is_over = threading.Event()
+    # A thread that reads need not read a window to its end when nobody waits for it any more.
+    wanted = takewhile(lambda _: not is_over.is_set(), until_error(examples, errors))
+    windows = _windows(wanted, batch_tokens)
     begun: Iterator[Answer] = iter(())
-    for window in _grouped(until_error(examples, errors), window_tokens):
-        order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
-        batches = _grouped((window[place] for place in order), batch_tokens)
-        found = [answer(batch) for batch in batches]
-        yield from begun
-        begun = _in_order(order, found)
-        if not any(map(callable, found)):
+    is_ahead = False
+    try:
+        while (window := next(windows, None)) is not None:
+            order = sorted(range(len(window)), key=lambda place: len(window[place].input_ids))
+            found = []
+            for batch in _grouped((window[place] for place in order), batch_tokens):
+                found.append(answer(batch))
+                if callable(found[-1]) and not is_ahead:
+                    windows, is_ahead = _read_ahead(windows), True
             yield from begun
-    yield from begun
+            begun = _in_order(order, found)
+            if not any(map(callable, found)):
+                yield from begun
+        yield from begun
+    finally:
+        is_over.set()
+        windows.close()
     if errors:
         raise errors[0]
+
+
+def _windows(
+    examples: Iterator[Example], batch_tokens: int
+) -> Generator[list[Example], None, None]:
+    """Cut a stream into what is sorted at once."""
+    most = min(WINDOW_BATCHES * batch_tokens, max(MAX_WINDOW_TOKENS, batch_tokens))
+    yield from _grouped(examples, most, min(most, max(FIRST_WINDOW_TOKENS, batch_tokens)))
+
+
+def _read_ahead(
+    windows: Generator[list[Example], None, None],
+) -> Generator[list[Example], None, None]:
+    """The same windows, which a thread begins to read at once."""
+
+    def with_start() -> Generator[list[Example], None, None]:
+        with contextlib.closing(windows):
+            yield []  # there without reading: who asks for it only starts the thread
+            yield from windows
+
+    ahead = prefetched(with_start(), 1)
+    next(ahead)
+    return ahead
 
 
 def on_host(values: Tensor, answers_of: Callable[[Tensor], list[Answer]]) -> Answers[Answer]:
@@ -92,15 +131,21 @@ def _in_order(order: list[int], found: list[Answers[Answer]]) -> Iterator[Answer
     yield from (places[place] for place in range(len(order)))
 
 
-def _grouped(examples: Iterable[Example], max_tokens: int) -> Iterator[list[Example]]:
-    """Cut a stream into lists of at most `max_tokens` tokens, or of one example."""
+def _grouped(
+    examples: Iterable[Example], max_tokens: int, first_tokens: int | None = None
+) -> Generator[list[Example], None, None]:
+    """Cut a stream into lists of at most `max_tokens` tokens, or of one example.
+
+    The first has at most `first_tokens`, where that is given.
+    """
+    most = max_tokens if first_tokens is None else first_tokens
     group: list[Example] = []
     tokens = 0
     for example in examples:
         length = len(example.input_ids)
-        if group and tokens + length > max_tokens:
+        if group and tokens + length > most:
             yield group
-            group, tokens = [], 0
+            group, tokens, most = [], 0, max_tokens
         group.append(example)
         tokens += length
     if group:

@@ -117,8 +117,7 @@ class Embedder:
 
     def embed(self, texts: Iterable[Any]) -> Vector:
         """(N, H): the vectors of N texts, all in memory."""
-        rows = list(self.vectors(texts))
-        return np.stack(rows) if rows else np.empty((0, self.size), np.float32)
+        return np.array(list(self.vectors(texts)), np.float32).reshape(-1, self.size)
 
     def pooled(self, examples: list[Example]) -> list[Vector]:
         """(H,) for each of what `encode` gave, computed at once."""
@@ -146,10 +145,16 @@ def pool(hidden_states: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
     """(T, H) vectors of the batch's wordpieces → (B, H), one for each sequence."""
     if pooling.mode == "cls":
         pooled = hidden_states[batch.cls_positions]
+    elif hidden_states.device.type == "cuda":
+        # A fifth of the time of what follows, which on a CPU is many times as fast as this. It is
+        # unsafe where lengths do not sum to T; to see that they do it would wait for the GPU.
+        lengths = batch.cu_seqlens.diff()
+        pooled = torch.segment_reduce(
+            hidden_states, pooling.mode, lengths=lengths, axis=0, unsafe=True
+        )
     else:
         lengths = batch.cu_seqlens.diff().long()
         places = torch.arange(len(lengths), device=lengths.device)
-        # With its size given nobody waits for the lengths of a GPU.
         places = places.repeat_interleave(lengths, output_size=len(hidden_states))
         index = places[:, None].expand_as(hidden_states)
         start = hidden_states.new_zeros(len(lengths), hidden_states.shape[1])

@@ -89,12 +89,14 @@ def _read(texts: Iterable[Any]) -> Iterator[tuple[str, str | None]]:
 
 def _texts(item: Any, location: str) -> tuple[str, str | None]:
     match item:
+        case str():
+            # ASCII has nothing to check; most texts are plain ones.
+            is_plain = item.isascii()
+            return item if is_plain else text_in(Record({"text": item}, location), "text"), None
         case Record():
             return texts_of(item)
         case Mapping():
             return texts_of(Record(dict(item), location))
-        case str():
-            return text_in(Record({"text": item}, location), "text"), None
         case (str(text), str(pair)):
             return texts_of(Record({"text": text, "pair": pair}, location))
     raise DataError(

@@ -31,7 +31,7 @@ def score_records(
     Raises:
         ConfigError: `batch_tokens` is below 1.
     """
-    waiting: deque[EncodedRecord] = deque()
+    waiting: deque[EncodedRecord] = deque()  # safe where a thread appends and another takes
 
     def examples() -> Iterator[Example]:
         for record in records:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ class EnginePieces:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._cutting_engine: tuple[int, Engine] = 0, engine
         self._lowercase: bool = engine.normalizer.lowercase
         self.max_word_characters: int = engine.model.max_input_chars_per_word
 
@@ -76,19 +77,33 @@ class EnginePieces:
         """Whether one may be recognised in one of the texts."""
         return any(map(self._special.search, texts))
 
-    def many_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, special tokens recognised, by a thread for each core.
+    def first_ids(self, texts: Sequence[str], num_pieces: int) -> Iterator[list[int]]:
+        """The first ids of each text, special tokens recognised, by a thread for each core.
 
-        A core needs three times as long for a text as `corpus` does, but none of Python's time.
+        A core needs three times as long for a text as `corpus` does, but little of Python's time.
+
+        Args:
+            texts: any number of them.
+            num_pieces: the most ids of each.
 
         Raises:
             DataError: something is not text.
         """
+        engine = self._engine_up_to(num_pieces)
         try:
-            found = self._engine.encode_batch_fast(list(texts), add_special_tokens=False)
+            found = engine.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:
             raise DataError(NOT_TEXT) from None
-        return [each.ids for each in found]
+        return (each.ids for each in found)
+
+    def _engine_up_to(self, num_pieces: int) -> Engine:
+        """An engine whose threads cut texts, so that Python need not make numbers of the rest."""
+        last, engine = self._cutting_engine
+        if last != num_pieces:
+            engine = Engine.from_str(self._engine.to_str())
+            engine.enable_truncation(num_pieces)
+            self._cutting_engine = num_pieces, engine  # at once: other threads may ask
+        return engine
 
     def pieces(self, texts: Sequence[Text], split_special_tokens: bool) -> list[Pieces]:
         """The pieces of each text, or of each text's words where it came as a list of them.
