@@ -199,6 +199,27 @@ def test_a_signal_ends_the_workers_without_a_word(start: Path, tmp_path: Path, n
     assert process.returncode == 128 + number
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_workers_that_were_stopped_begin_nothing_more(start: Path, tmp_path: Path) -> None:
+    more = ["--workers", "2", "train.steps=1000000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "bertsmith", *command(start, tmp_path, *more)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            while process.poll() is None and len([*tmp_path.rglob("metrics.jsonl")]) < 2:
+                time.sleep(0.05)  # both train, and a third run waits for one of them
+            process.terminate()  # this process alone, as a service manager may
+            _, said = process.communicate(timeout=120)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert said.endswith("stopped; the same command goes on with what is left\n")
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 def test_an_error_in_a_run_names_its_task(start: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "train.tsv").write_text("text\tmood\na film\tgood\n")
     (tmp_path / "dev.tsv").write_text((start / "dev.tsv").read_text())

@@ -154,7 +154,8 @@ def _run_all(
     for job in jobs:
         if (run := done[job.path]) is not None:
             on_ended(run)
-    running = ordered_map(functools.partial(_worker, workers), left, min(workers, len(left)) or 1)
+    make = functools.partial(_Worker, keeps_quiet=workers > 1)
+    running = ordered_map(make, left, min(workers, len(left)) or 1)
     with _ending_workers(), contextlib.closing(running) as results:
         for job, (ended, stopped_by) in results:
             if ended is None:
@@ -195,10 +196,18 @@ def _ending_workers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _worker(
-    workers: int,
-) -> Callable[[_Job], tuple[BenchmarkRun | None, signal.Signals | None]]:
-    return functools.partial(_run, keeps_quiet=workers > 1)
+class _Worker:
+    """Makes one run after the other; when one has been stopped, the next are not begun."""
+
+    def __init__(self, *, keeps_quiet: bool) -> None:
+        self._keeps_quiet = keeps_quiet
+        self._stopped_by: signal.Signals | None = None
+
+    def __call__(self, job: _Job) -> tuple[BenchmarkRun | None, signal.Signals | None]:
+        ended = None
+        if self._stopped_by is None:
+            ended, self._stopped_by = _run(job, keeps_quiet=self._keeps_quiet)
+        return ended, self._stopped_by
 
 
 def _run(job: _Job, *, keeps_quiet: bool) -> tuple[BenchmarkRun | None, signal.Signals | None]:
