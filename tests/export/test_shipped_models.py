@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -90,6 +91,20 @@ def test_transformers_opens_the_folder_and_gives_the_same_numbers(registry: Path
         expected = theirs.bert(**asked).last_hidden_state[0]
     vectors = Embedder(ours, pooling="cls").embed([text])
     assert torch.allclose(torch.from_numpy(vectors)[0], expected[0], atol=1e-5)
+
+
+def test_its_vocabulary_is_had_by_its_name(
+    registry: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text("a good film .\na bad film .\n")
+    prepare = ["prepare", str(tmp_path / "text.txt"), "--output", str(tmp_path / "shards")]
+    assert main([*prepare, "--vocab", NAME]) == 0
+    assert Tokenizer.load(tmp_path / "shards").vocab_size == len(WORDS)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a good film\n")))
+    capsys.readouterr()
+    assert main(["tokenize", "--vocab", NAME]) == 0
+    assert '"good", "film"' in capsys.readouterr().out
+    assert main(["tokenize", "--vocab", "bertsmith-huge"]) == 2
 
 
 def test_a_folder_here_counts_before_a_name(registry: Path) -> None:

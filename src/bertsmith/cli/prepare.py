@@ -32,7 +32,11 @@ command goes on with the shard where it stopped. The report goes to stdout as JS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="a file, a glob or a folder")
-    parser.add_argument("--vocab", required=True, help="vocab.txt, or a folder with one")
+    parser.add_argument(
+        "--vocab",
+        required=True,
+        help="vocab.txt, a folder with one, or the name of a model that comes with bertsmith",
+    )
     parser.add_argument("--output", required=True, metavar="SHARDS", help="a new or empty folder")
     parser.add_argument("--workers", type=int, help="processes (default: every core)")
     parser.add_argument(
@@ -61,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from bertsmith.data.prepare import Preparation, PrepareSettings
+    from bertsmith.export.shipped_models import named_folder
     from bertsmith.text.tokenizer import Tokenizer
 
     settings = PrepareSettings(
@@ -73,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
         settings = dataclasses.replace(settings, shard_wordpieces=args.shard_wordpieces)
     # A cluster that is not there is told of before anything is made.
     with _workers(args) as (mapped, workers):
-        preparation = Preparation(args.text, Tokenizer.load(args.vocab), args.output, settings)
+        tokenizer = Tokenizer.load(named_folder(args.vocab))
+        preparation = Preparation(args.text, tokenizer, args.output, settings)
         if preparation.report is not None:
             _say(f"{args.output} is finished already; nothing is left to do")
         elif preparation.num_finished_shards:

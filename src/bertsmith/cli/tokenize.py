@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vocab",
         required=True,
         metavar="DIR_OR_VOCAB_TXT",
-        help="a vocab.txt, a tokenizer.json or a folder with one of them",
+        help="a vocab.txt, a tokenizer.json, a folder with one of them, or the name of a model "
+        "that comes with bertsmith",
     )
     parser.add_argument(
         "--notation",
@@ -40,10 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a JSON object for each line."""
+    from bertsmith.export.shipped_models import named_folder
     from bertsmith.text.notation import in_gnmt_notation
     from bertsmith.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(args.vocab, normalization=args.normalization)
+    tokenizer = Tokenizer.load(named_folder(args.vocab), normalization=args.normalization)
     for texts in _lines():
         encoding = tokenizer.encode(*texts)
         tokens = encoding.tokens

@@ -42,3 +42,12 @@ def shipped_folder(name: str | Path) -> Path:
         f"{name} is not a folder here, and no model of that name comes with bertsmith "
         f"({', '.join(names) or 'none does in this version'}); {hint}"
     )
+
+
+def named_folder(path: str | Path) -> Path:
+    """What a path means: the folder of such a model where it is the name of one, or itself.
+
+    Raises:
+        CheckpointError: it is meant as a name, and there is none of that name.
+    """
+    return shipped_folder(path) if is_shipped_name(path) else Path(path)

@@ -12,7 +12,7 @@ from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.exported_folder import read_facts
 from bertsmith.export.model_folder import load_model
 from bertsmith.export.model_source import EXPORT
-from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
+from bertsmith.export.shipped_models import named_folder
 from bertsmith.export.tensorflow_files import is_tensorflow_checkpoint
 from bertsmith.tasks.task import RecordTask
 from bertsmith.text.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ def explain(path: str | Path) -> dict[str, Any]:
     Raises:
         BertsmithError: there is nothing, or nothing that this package writes or reads.
     """
-    path = shipped_folder(path) if is_shipped_name(path) else Path(path)
+    path = named_folder(path)
     for kind, is_one, facts in _KINDS:
         if is_one(path):
             return {"kind": kind, "path": str(path)} | facts(path)
