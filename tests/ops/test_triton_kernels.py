@@ -222,9 +222,12 @@ def test_a_sum_and_its_layer_norm_are_the_definition(
 
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 @pytest.mark.parametrize("is_narrow", [True, False])
+@pytest.mark.parametrize("gpu", ["cuda:0", "cuda:1"])
 def test_a_model_that_answers_many_tokens_at_once_computes_its_definition(
-    activation: str, is_narrow: bool
+    activation: str, is_narrow: bool, gpu: str
 ) -> None:
+    if torch.device(gpu).index >= torch.cuda.device_count():
+        pytest.skip("needs two GPUs")
     config = BertConfig(
         vocab_size=100,
         hidden_size=128,
@@ -241,7 +244,7 @@ def test_a_model_that_answers_many_tokens_at_once_computes_its_definition(
     assert batch.num_tokens >= MIN_TOKENS
     with torch.inference_mode():
         expected = exact.bert(batch).hidden_states
-    fast = BertForTasks(config, [], with_pooler=False).cuda().eval()
+    fast = BertForTasks(config, [], with_pooler=False).to(gpu).eval()
     fast.load_state_dict(exact.state_dict())
     if is_narrow:
         use_precision(fast, "bf16")
@@ -250,7 +253,7 @@ def test_a_model_that_answers_many_tokens_at_once_computes_its_definition(
         torch.autocast("cuda", torch.bfloat16, enabled=not is_narrow),
         profile(activities=[ProfilerActivity.CUDA], acc_events=True) as seen,
     ):
-        actual = fast.bert(batch.to("cuda")).hidden_states
+        actual = fast.bert(batch.to(gpu)).hidden_states
     kernels = " ".join(event.key for event in seen.key_averages())
     assert "_added_norm" in kernels
     assert "_attention_forward" in kernels

@@ -336,10 +336,11 @@ def packed_attention(
     lse = qkv.new_empty(num_heads, num_tokens, dtype=torch.float32)
     threshold, keep_scale = _dropout_numbers(dropout_prob)
     grid = (triton.cdiv(max_seqlen, FORWARD["BLOCK_M"]), num_heads, len(cu_seqlens) - 1)
-    _attention_forward[grid](
-        qkv, out, lse, cu_seqlens, seed, num_tokens, 1 / math.sqrt(head_size), threshold,
-        keep_scale, N=num_heads, D=head_size, DROPOUT=seed is not None, **FORWARD,
-    )  # fmt: skip
+    with torch.cuda.device(qkv.device):  # Triton launches on the current one
+        _attention_forward[grid](
+            qkv, out, lse, cu_seqlens, seed, num_tokens, 1 / math.sqrt(head_size), threshold,
+            keep_scale, N=num_heads, D=head_size, DROPOUT=seed is not None, **FORWARD,
+        )  # fmt: skip
     return out, lse
 
 

@@ -98,9 +98,10 @@ def _launch_forward(x: Tensor, bias: Tensor, small: Tensor | None, scale: float)
     sizes = FORWARD if small is None else FORWARD_8_BIT
     rows = sizes["ROWS"] * sizes["PARTS"]
     grid = (triton.cdiv(num_rows, rows), triton.cdiv(num_features, sizes["COLUMNS"]))
-    _gelu_forward[grid](
-        x, bias, output, small, scale, num_rows, F=num_features, num_warps=4, **sizes
-    )
+    with torch.cuda.device(x.device):  # Triton launches on the current one
+        _gelu_forward[grid](
+            x, bias, output, small, scale, num_rows, F=num_features, num_warps=4, **sizes
+        )
     return output
 
 

@@ -60,7 +60,8 @@ def added_norm(
     num_rows, size = x.shape
     width = triton.next_power_of_2(size)
     warps = min(max(width // (32 * NUMBERS), 1), MAX_WARPS)
-    _added_norm[(num_rows,)](
-        x, residual, weight, bias, output, eps, H=size, WIDTH=width, num_warps=warps
-    )
+    with torch.cuda.device(x.device):  # Triton launches on the current one
+        _added_norm[(num_rows,)](
+            x, residual, weight, bias, output, eps, H=size, WIDTH=width, num_warps=warps
+        )
     return output
