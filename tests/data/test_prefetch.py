@@ -83,3 +83,21 @@ def test_nothing_starts_before_the_first_item_is_asked_for() -> None:
     items = prefetched(numbers([]), 1)
     assert not threads()
     items.close()
+
+
+def test_closing_does_not_wait_for_a_source_that_waits() -> None:
+    goes_on = threading.Event()
+
+    def source() -> Generator[int, None, None]:
+        yield 1
+        goes_on.wait()
+        yield 2
+
+    before = threading.active_count()
+    ahead = prefetched(source(), 1, closing_seconds=0.1)
+    assert next(ahead) == 1
+    ahead.close()
+    assert threading.active_count() == before + 1  # it still waits
+    goes_on.set()
+    while threading.active_count() > before:
+        time.sleep(0.01)

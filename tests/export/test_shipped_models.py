@@ -48,6 +48,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tokenizer = Tokenizer.from_vocabulary(Vocabulary(WORDS), lowercase=True)
     save_model(folder / NAME, model, tokenizer, dtype=torch.bfloat16)
     (folder / "README.md").write_text("of all of them")
+    (folder / NAME / "README.md").write_text("its card")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr(shipped_models, "FOLDER", folder)
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -107,6 +108,20 @@ def test_its_vocabulary_is_had_by_its_name(
     assert main(["tokenize", "--vocab", "bertsmith-huge"]) == 2
 
 
+def test_its_card_goes_with_it(registry: Path, tmp_path: Path) -> None:
+    assert main(["convert", NAME, str(tmp_path / "converted")]) == 0
+    assert (tmp_path / "converted" / "README.md").read_text() == "its card"
+    assert load_model(tmp_path / "converted").model.config == CONFIG
+
+
+def test_a_folder_that_hides_it_is_named(registry: Path) -> None:
+    Path(NAME).mkdir()
+    with pytest.raises(CheckpointError, match=r"holds no config.json; .*; it hides the model of"):
+        load_model(NAME)
+    with pytest.raises(CheckpointError, match=r"holds no config.json; it is not a model folder$"):
+        load_model(registry.parent)
+
+
 def test_a_folder_here_counts_before_a_name(registry: Path) -> None:
     shutil.copytree(registry / NAME, "bertsmith-mine")
     assert not is_shipped_name("bertsmith-mine")
@@ -121,8 +136,9 @@ def test_what_does_not_come_along_is_one_sentence(registry: Path) -> None:
         match=rf"bertsmith-huge is not a folder here, .* \({NAME}\); give the path",
     ):
         load_model("bertsmith-huge")
-    with pytest.raises(CheckpointError, match=f"did you mean {NAME}\\?"):
-        model_fingerprint("bertsmith-minut")
+    for name in ("bertsmith-minut", "Bertsmith_Minute"):
+        with pytest.raises(CheckpointError, match=f"did you mean {NAME}\\?"):
+            model_fingerprint(name)
     shutil.rmtree(registry / NAME)
     with pytest.raises(CheckpointError, match=r"\(none does in this version\); give the path"):
         load_model(NAME)

@@ -19,8 +19,8 @@ def test_on_a_cpu_there_are_none() -> None:
 def test_what_cannot_be_made_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     own_kernels._can_be_made.cache_clear()
     with caplog.at_level(logging.WARNING):
-        assert not own_kernels._can_be_made()
-        assert not own_kernels._can_be_made()
+        assert not own_kernels._can_be_made(torch.device("cuda"))
+        assert not own_kernels._can_be_made(torch.device("cuda"))
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith("large batches are computed without kernels of our own: ")
     own_kernels._can_be_made.cache_clear()

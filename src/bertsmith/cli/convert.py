@@ -38,9 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the folder and say what was read."""
+    import shutil
+
     import torch
 
     from bertsmith.export.model_folder import load_model, save_model
+    from bertsmith.export.shipped_models import is_shipped_name, shipped_folder
 
     loaded = load_model(args.source)
     tokenizer = loaded.tokenizer
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
         tokenizer = tokenizer.with_normalization(args.normalization)
     dtype = torch.bfloat16 if args.dtype == "bf16" else None
     save_model(args.output, loaded.model, tokenizer, pooling=loaded.pooling, dtype=dtype)
+    if is_shipped_name(args.source):  # who passes the model on passes on what may be done with it
+        shutil.copy(shipped_folder(args.source) / "README.md", args.output)
     tasks = [task.name for task in loaded.model.tasks]
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     facts = {"path": args.output, "tasks": tasks, "num_parameters": count}

@@ -23,6 +23,8 @@ WINDOW_BATCHES = 64
 MAX_WINDOW_TOKENS = 131072
 # The first is no larger than this, so that a GPU soon has something to do.
 FIRST_WINDOW_TOKENS = 65536
+# Who stops asking does not wait longer than this for a text that has yet to come.
+CLOSING_SECONDS = 1.0
 
 Answer = TypeVar("Answer")
 Answers = list[Answer] | Callable[[], list[Answer]]
@@ -36,8 +38,9 @@ def answered_in_order(
 ) -> Iterator[Answer]:
     """An answer for each example, in order, while they are being read; memory is bounded.
 
-    Where an example cannot be had the answers to those before it are given before its error. While
-    a device computes a window, a thread reads the next ones; it ends with this generator.
+    Where an example cannot be had, by an error of this package, the answers to those before it are
+    given before the error. While a device computes a window, a thread reads the next ones; it ends
+    with this generator.
 
     Args:
         examples: read a window ahead, or up to four where a device computes, by a thread then.
@@ -64,6 +67,7 @@ def answered_in_order(
                 found.append(answer(batch))
                 if callable(found[-1]) and not is_ahead:
                     windows, is_ahead = _read_ahead(windows), True
+                    next(windows)  # the thread begins
             yield from begun
             begun = _in_order(order, found)
             if not any(map(callable, found)):
@@ -87,16 +91,14 @@ def _windows(
 def _read_ahead(
     windows: Generator[list[Example], None, None],
 ) -> Generator[list[Example], None, None]:
-    """The same windows, which a thread begins to read at once."""
+    """The same windows, behind an empty one; who asks for that starts a thread that reads them."""
 
     def with_start() -> Generator[list[Example], None, None]:
         with contextlib.closing(windows):
-            yield []  # there without reading: who asks for it only starts the thread
+            yield []
             yield from windows
 
-    ahead = prefetched(with_start(), 1)
-    next(ahead)
-    return ahead
+    return prefetched(with_start(), 1, closing_seconds=CLOSING_SECONDS)
 
 
 def on_host(values: Tensor, answers_of: Callable[[Tensor], list[Answer]]) -> Answers[Answer]:

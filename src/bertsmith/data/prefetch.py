@@ -12,11 +12,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def prefetched(source: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
+def prefetched(
+    source: Generator[T, None, None], depth: int, *, closing_seconds: float | None = None
+) -> Generator[T, None, None]:
     """Yield what `source` yields, worked out by a thread up to `depth` items ahead.
 
     An error of the source is raised here, after the items before it. Closing this generator ends
     the thread and closes the source. The thread starts when the first item is asked for.
+
+    Args:
+        source: closed in the thread.
+        depth: items that wait.
+        closing_seconds: how long closing waits for a source that is itself waiting, such as for a
+            line from a pipe; the thread then ends when the source goes on, or the program ends.
     """
     items: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(depth)
     closed = threading.Event()
@@ -47,4 +55,4 @@ def prefetched(source: Generator[T, None, None], depth: int) -> Generator[T, Non
             with contextlib.suppress(queue.Empty):
                 while True:
                     items.get_nowait()
-            thread.join()
+            thread.join(closing_seconds)

@@ -29,7 +29,7 @@ from bertsmith.export.huggingface import (
     without_lost_features,
 )
 from bertsmith.export.sentence_transformers import Pooling, read_max_length, read_pooling
-from bertsmith.export.shipped_models import shipped_folder
+from bertsmith.export.shipped_models import hidden_by, shipped_folder
 from bertsmith.export.source_kind import SourceKind, source_kind
 from bertsmith.export.tensorflow_checkpoint import read_tensorflow_checkpoint
 from bertsmith.export.weight_files import Weights, read_weights, weights_in_memory
@@ -294,14 +294,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     file = folder / CONFIG
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder; a model is a folder with a config.json")
+        raise CheckpointError(
+            f"{folder} is not a folder; a model is a folder with a config.json{hidden_by(folder)}"
+        )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         said = "it is not a model folder"
         if (folder / "recipe.toml").exists():
             said = "the run in it has not ended, and `--resume` goes on with it"
-        raise CheckpointError(f"{folder} holds no config.json; {said}") from None
+        raise CheckpointError(f"{folder} holds no config.json; {said}{hidden_by(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from None
     kinds = ("bert", OWN_TYPE)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertsmith.ops.half import product_dtype
+from bertsmith.ops.half import is_half, product_dtype
 from bertsmith.ops.own_kernels import has_own_kernels
 
 
@@ -28,7 +28,8 @@ class LayerNorm(nn.LayerNorm):
         """(T, H) → (T, H), of the sum with `residual` where that is given."""
         kind = input.device.type
         if residual is not None:
-            if has_own_kernels(input) and not torch.compiler.is_compiling():
+            narrow = is_half(product_dtype(input))
+            if narrow and not torch.compiler.is_compiling() and has_own_kernels(input):
                 return self._added(input, residual)
             input = residual + input  # noqa: A001
         if kind == "cpu" or not torch.is_autocast_enabled(kind):

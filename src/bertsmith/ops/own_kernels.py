@@ -24,16 +24,16 @@ def has_own_kernels(x: Tensor) -> bool:
         return False
     if torch.compiler.is_compiling():
         return True
-    return len(x) >= MIN_TOKENS and not torch.is_grad_enabled() and _can_be_made()
+    return len(x) >= MIN_TOKENS and not torch.is_grad_enabled() and _can_be_made(x.device)
 
 
 @functools.cache
-def _can_be_made() -> bool:
+def _can_be_made(device: torch.device) -> bool:
     """Make the smallest: Triton needs a C compiler and Python's headers, which not all have."""
     try:
         from bertsmith.ops.triton_layer_norm import added_norm
 
-        row = torch.zeros(1, 16, device="cuda")
+        row = torch.zeros(1, 16, device=device)
         added_norm(row, row, row[0], row[0], 1.0, row.dtype)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

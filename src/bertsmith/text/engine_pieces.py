@@ -98,6 +98,7 @@ class EnginePieces:
 
     def _engine_up_to(self, num_pieces: int) -> Engine:
         """An engine whose threads cut texts, so that Python need not make numbers of the rest."""
+        num_pieces = min(num_pieces, 2**31 - 1)  # of what the engine can count
         last, engine = self._cutting_engine
         if last != num_pieces:
             engine = Engine.from_str(self._engine.to_str())
