@@ -54,6 +54,22 @@ def command(start: Path, output: Path, *more: str) -> list[str]:
     return ["benchmark", str(start / "tasks.toml"), *given, *more]
 
 
+def started(start: Path, output: Path) -> subprocess.Popen[str]:
+    """Two workers whose runs go on for long."""
+    more = ["--workers", "2", "train.steps=1000000"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "bertsmith", *command(start, output, *more)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def num_training(output: Path) -> int:
+    """Runs that have done a step."""
+    return sum(path.stat().st_size > 0 for path in output.rglob("metrics.jsonl"))
+
+
 def test_the_best_of_the_grid_is_run_with_the_other_seeds(start: Path, tmp_path: Path) -> None:
     benchmark = read_benchmark(
         start / "tasks.toml", model=start / "model", data=start, output=tmp_path
@@ -182,13 +198,7 @@ def test_a_signal_between_runs_is_one_sentence(
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_workers_without_a_word(start: Path, tmp_path: Path, number: int) -> None:
-    more = ["--workers", "2", "train.steps=1000000"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "bertsmith", *command(start, tmp_path, *more)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with started(start, tmp_path) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("2 tasks: 3 trials")
         while process.poll() is None and not any(tmp_path.rglob("*.log")):
@@ -201,16 +211,10 @@ def test_a_signal_ends_the_workers_without_a_word(start: Path, tmp_path: Path, n
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_workers_that_were_stopped_begin_nothing_more(start: Path, tmp_path: Path) -> None:
-    more = ["--workers", "2", "train.steps=1000000"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "bertsmith", *command(start, tmp_path, *more)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with started(start, tmp_path) as process:
         try:
-            while process.poll() is None and len([*tmp_path.rglob("metrics.jsonl")]) < 2:
-                time.sleep(0.05)  # both train, and a third run waits for one of them
+            while process.poll() is None and num_training(tmp_path) < 2:
+                time.sleep(0.05)  # a third run waits for one of them
             process.terminate()  # this process alone, as a service manager may
             _, said = process.communicate(timeout=120)
         finally:

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the folder and say what was read."""
     import shutil
+    from pathlib import Path
 
     import torch
 
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
     dtype = torch.bfloat16 if args.dtype == "bf16" else None
     save_model(args.output, loaded.model, tokenizer, pooling=loaded.pooling, dtype=dtype)
     if is_shipped_name(args.source):  # who passes the model on passes on what may be done with it
-        shutil.copy(shipped_folder(args.source) / "README.md", args.output)
+        card = "README.md"
+        shutil.copyfile(shipped_folder(args.source) / card, Path(args.output) / card)
     tasks = [task.name for task in loaded.model.tasks]
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     facts = {"path": args.output, "tasks": tasks, "num_parameters": count}

@@ -31,7 +31,7 @@ class LayerNorm(nn.LayerNorm):
             narrow = is_half(product_dtype(input))
             if narrow and not torch.compiler.is_compiling() and has_own_kernels(input):
                 return self._added(input, residual)
-            input = residual + input  # noqa: A001
+            return self.forward(residual + input)
         if kind == "cpu" or not torch.is_autocast_enabled(kind):
             return super().forward(input)
         with torch.autocast(kind, enabled=False):
