@@ -100,6 +100,22 @@ def test_added_tokens_keep_their_ids(folder):
     assert ours.ids(text) == plain
 
 
+@pytest.mark.parametrize("is_special", [False, True])
+def test_an_uncased_tokenizer_may_have_added_words_in_upper_case(folder, is_special):
+    theirs = AutoTokenizer.from_pretrained(folder)
+    theirs.add_tokens(["JetMakers"], special_tokens=is_special)
+    theirs.save_pretrained(folder)
+    ours = Tokenizer.load(folder)
+    assert ours.lowercase
+    ours.save(folder)
+    again = Tokenizer.load(folder)
+    for text in ("the JetMakers feud", "the jetmakers feud", "The JETMAKERS feud"):
+        expected = theirs(text)["input_ids"]
+        assert ours.encode(text).ids == expected
+        assert again.encode(text).ids == expected
+        assert ours.sequences([text], max_length=16)[0].tolist() == expected
+
+
 def test_the_configuration_beside_counts_first(folder):
     edit(folder / "tokenizer_config.json", do_lower_case=False)
     for path in (folder, folder / "vocab.txt", folder / "tokenizer.json"):

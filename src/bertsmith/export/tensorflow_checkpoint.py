@@ -171,7 +171,7 @@ def _is_lowercase(names: Iterable[str], vocabulary: Vocabulary, file: Path) -> b
             continue
         if found[1] and vocabulary.is_cased:
             raise CheckpointError(
-                f"{file} has upper-case entries ({vocabulary.first_upper_case!r}, say) and "
+                f"{file} has upper-case entries ({vocabulary.first_upper_case()!r}, say) and "
                 f"{name} is called uncased; give the vocabulary that was published with it"
             )
         return found[1] is not None

@@ -111,9 +111,12 @@ def read_tokenizer_files(
             setattr(engine.normalizer, name, settings[key])
     if lowercase is not None:
         engine.normalizer.lowercase = lowercase
-    if engine.normalizer.lowercase and vocabulary.is_cased:
+    # An added word is found before letters are lower-cased, or is lower-cased like the text.
+    added = {token.content for token in engine.get_added_tokens_decoder().values()}
+    upper_case = vocabulary.first_upper_case(besides=added)
+    if engine.normalizer.lowercase and upper_case is not None:
         raise CheckpointError(
-            f"{file} has upper-case entries ({vocabulary.first_upper_case!r}, say) and would be "
+            f"{file} has upper-case entries ({upper_case!r}, say) and would be "
             "opened as uncased, which never finds them; open it with lowercase=False, or set "
             f"do_lower_case to false in {CONFIG_FILE}"
         )

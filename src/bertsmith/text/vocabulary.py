@@ -8,7 +8,7 @@ Dimension key: `V` wordpieces of the vocabulary.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -89,12 +89,12 @@ class Vocabulary:
 
         Upper case is what lower-casing changes: the letter ℝ is in the uncased vocabulary.
         """
-        return self.first_upper_case is not None
+        return self.first_upper_case() is not None
 
-    @cached_property
-    def first_upper_case(self) -> str | None:
-        """The first entry that lower-casing would change, if there is one."""
-        return next((p for p in self.pieces if p != p.lower() and not is_bracketed(p)), None)
+    def first_upper_case(self, besides: Container[str] = ()) -> str | None:
+        """The first entry that lower-casing would change, if there is one `besides` these."""
+        changed = (piece for piece in self.pieces if piece != piece.lower())
+        return next((p for p in changed if not is_bracketed(p) and p not in besides), None)
 
     def id_of(self, piece: str) -> int:
         """The id of a wordpiece.
