@@ -1,4 +1,4 @@
-"""Small batches, filled up to few shapes and replayed, say what they say otherwise."""
+"""Batches, filled up to few shapes and replayed, say what they say otherwise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from bertsmith.errors import DataError
 from bertsmith.inference import graphed_encoder
 from bertsmith.inference.features import attention_maps
 from bertsmith.inference.graphed_encoder import (
+    FEW_TOKENS,
     MAX_TOKENS,
+    TIMES_SEEN,
     GraphedEncoder,
     Shape,
     StaticBatch,
-    replay_small_batches,
+    replay_batches,
 )
 from bertsmith.model.bert import Bert, BertOutput
 from bertsmith.tasks.model import BertForTasks
@@ -37,8 +39,10 @@ CONFIG = BertConfig(
 )
 
 
-def random_batch(draw: random.Random, *, most: int = 20, longest: int = 100) -> Batch:
-    lengths = [draw.randint(2, longest) for _ in range(draw.randint(1, most))]
+def random_batch(
+    draw: random.Random, *, fewest: int = 1, most: int = 20, shortest: int = 2, longest: int = 100
+) -> Batch:
+    lengths = [draw.randint(shortest, longest) for _ in range(draw.randint(fewest, most))]
     rows = [[draw.randrange(5, 50) for _ in range(length)] for length in lengths]
     return Batch.from_sequences(rows, [[0] * (len(row) - 1) + [1] for row in rows])
 
@@ -57,8 +61,10 @@ def test_a_shape_holds_the_batch_and_its_padding(max_positions: int) -> None:
         assert lengths.min() >= 0
         assert lengths.max() <= shape.max_seqlen <= max_positions
         assert batch.max_seqlen <= shape.max_seqlen
-        assert shape.num_tokens - batch.num_tokens < max(64, batch.num_tokens / 4 + 1)
-        shapes.add(shape)
+        parts = 4 if batch.num_tokens <= FEW_TOKENS else 16
+        assert shape.num_tokens - batch.num_tokens < max(64, batch.num_tokens / parts + 1)
+        if batch.num_tokens <= FEW_TOKENS:  # of which each has a graph at once
+            shapes.add(shape)
     assert len(shapes) < 100
 
 
@@ -119,7 +125,7 @@ def graphed_and_plain() -> tuple[Bert, Bert]:
     torch.manual_seed(0)
     plain, graphed = Bert(CONFIG).eval(), Bert(CONFIG).eval()
     graphed.load_state_dict(plain.state_dict())
-    replay_small_batches(graphed)
+    replay_batches(graphed)
     return graphed, plain
 
 
@@ -137,6 +143,21 @@ def test_replayed_batches_say_what_they_say(recorded: list[Any]) -> None:
     assert 1 < len(recorded) <= len(batches)
 
 
+def test_large_batches_are_replayed_when_their_shape_has_come_again(recorded: list[Any]) -> None:
+    graphed, plain = graphed_and_plain()
+    draw = random.Random(8)
+    count = FEW_TOKENS // 100 + 20
+    rows = [[[draw.randrange(5, 50) for _ in range(100)] for _ in range(count)] for _ in range(6)]
+    batches = [Batch.from_sequences(each[: count - draw.randrange(2)]) for each in rows]
+    once = Batch.from_sequences(rows[0] * 2)
+    with torch.inference_mode():
+        for number, batch in enumerate(batches, 1):
+            assert_same(plain(batch), graphed(batch), batch)
+            assert len(recorded) == (number >= TIMES_SEEN)
+        assert_same(plain(once), graphed(once), once)
+    assert len(recorded) == 1
+
+
 def test_what_cannot_be_replayed_is_not(recorded: list[Any]) -> None:
     graphed, plain = graphed_and_plain()
     batch = random_batch(random.Random(3))
@@ -146,7 +167,8 @@ def test_what_cannot_be_replayed_is_not(recorded: list[Any]) -> None:
         assert len(graphed(batch, all_hidden_states=True).all_hidden_states) == 3
         row = [5] * 256
         large = Batch.from_sequences([row] * (MAX_TOKENS // len(row) + 1))
-        assert_same(plain(large), graphed(large), large)
+        for _ in range(TIMES_SEEN):
+            assert_same(plain(large), graphed(large), large)
         with pytest.raises(DataError, match="longer than the model's 300 positions"):
             graphed(Batch.from_sequences([[5] * 301]))
     assert not recorded
@@ -156,7 +178,7 @@ def test_maps_of_attention_are_seen(recorded: list[Any]) -> None:
     model = BertForTasks(CONFIG, []).eval()
     batch = random_batch(random.Random(4))
     expected = attention_maps(model, batch)
-    replay_small_batches(model.bert)
+    replay_batches(model.bert)
     with torch.inference_mode():
         model.bert(batch)
     found = attention_maps(model, batch)
@@ -190,8 +212,7 @@ def test_without_graphs_there_are_answers_and_a_warning(
         for _ in range(3):
             assert_same(plain(batch), graphed(batch), batch)
     assert caplog.messages == [
-        "small batches are computed without CUDA graphs: operation not permitted when stream is "
-        "capturing"
+        "batches are computed without CUDA graphs: operation not permitted when stream is capturing"
     ]
     assert not recorded
 
@@ -211,6 +232,34 @@ def test_a_gpu_replays_them(dtype: torch.dtype, caplog: pytest.LogCaptureFixture
     with torch.inference_mode(), torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
         found = [graphed(batch) for batch in batches * 2]
         expected = [plain(batch) for batch in batches * 2]
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(b.hidden_states, a.hidden_states, atol=0.05, rtol=0.05)
+        torch.testing.assert_close(b.pooled_output, a.pooled_output, atol=0.05, rtol=0.05)
+    assert not caplog.messages
+    assert len(forward._graphs) > 1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gpu_replays_large_batches_with_own_kernels(
+    dtype: torch.dtype, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = CONFIG.replace(hidden_size=128)
+    torch.manual_seed(0)
+    plain, graphed = Bert(config).eval().cuda(), Bert(config).eval().cuda()
+    graphed.load_state_dict(plain.state_dict())
+    forward = GraphedEncoder(graphed)
+    graphed.forward = forward  # type: ignore[method-assign]
+    draw = random.Random(9)
+    large = [
+        random_batch(draw, fewest=70, most=90, shortest=130, longest=300).to("cuda")
+        for _ in range(20)
+    ]
+    assert min(batch.num_tokens for batch in large) > 8192  # where own kernels begin
+    with torch.inference_mode(), torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+        found = [graphed(batch) for batch in large * TIMES_SEEN]
+        expected = [plain(batch) for batch in large * TIMES_SEEN]
     for a, b in zip(expected, found, strict=True):
         torch.testing.assert_close(b.hidden_states, a.hidden_states, atol=0.05, rtol=0.05)
         torch.testing.assert_close(b.pooled_output, a.pooled_output, atol=0.05, rtol=0.05)

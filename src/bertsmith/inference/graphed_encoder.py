@@ -1,8 +1,9 @@
-"""Small batches through an encoder on a GPU, replayed as CUDA graphs.
+"""Batches through an encoder on a GPU, replayed as CUDA graphs.
 
 The encoder's hundreds of kernels take longer to launch than to run where a batch is one text or
-some, as in a service. A graph launches them all at once, on tensors of fixed shape in fixed places;
-so a batch is filled up to one of few shapes, each of which has its graph.
+some, as in a service. Where it is large, launching keeps Python from the thread that reads the
+next one. A graph launches them all at once, on tensors of fixed shape in fixed places; so a batch
+is filled up to one of few shapes, each of which has its graph.
 
 Dimension key: `T` tokens of the batch, `B` sequences, `H` hidden size.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +23,13 @@ from bertsmith.batch import Batch
 from bertsmith.model.bert import Bert, BertOutput, check_length
 from bertsmith.training.graph_recording import record
 
-MAX_TOKENS = 4096
-"""More than these keep a GPU busy for as long as their kernels take to launch."""
+MAX_TOKENS = 32768
+"""More than these keep a GPU busy for several times as long as their kernels take to launch."""
+FEW_TOKENS = 4096
+"""Up to these, kernels take longer to launch than to run: any shape is worth a graph at once."""
+TIMES_SEEN = 3
+"""Larger batches are filled up by less, so that there are more shapes; what does not come again is
+not worth a graph."""
 MIN_TOKENS = 64
 MAX_GRAPHS = 64
 """They share the memory of their activations; one more shape than these runs without a graph."""
@@ -30,8 +37,8 @@ MAX_GRAPHS = 64
 _log = logging.getLogger(__name__)
 
 
-def replay_small_batches(bert: Bert) -> None:
-    """Let an encoder that only answers replay small batches, where its shapes are fixed.
+def replay_batches(bert: Bert) -> None:
+    """Let an encoder that only answers replay its batches, where its shapes are fixed.
 
     Args:
         bert: on a CUDA device, where it stays, with the parameters that it keeps.
@@ -50,8 +57,12 @@ class Shape:
 
     @classmethod
     def holding(cls, batch: Batch, *, max_positions: int) -> Shape:
-        """The shape for a batch, with at most a quarter more tokens, or `MIN_TOKENS`."""
-        step = max(MIN_TOKENS, 2 ** (batch.num_tokens.bit_length() - 1) // 4)
+        """The shape for a batch, with at most a quarter more tokens, or `MIN_TOKENS`.
+
+        Of more than `FEW_TOKENS`, which a GPU has to compute, at most a sixteenth more.
+        """
+        parts = 4 if batch.num_tokens <= FEW_TOKENS else 16
+        step = max(MIN_TOKENS, 2 ** (batch.num_tokens.bit_length() - 1) // parts)
         num_tokens = -(-batch.num_tokens // step) * step
         longest = max(MIN_TOKENS, 2 ** (batch.max_seqlen - 1).bit_length())
         longest = min(longest, max_positions)
@@ -100,10 +111,11 @@ class _Recorded:
 
 
 class GraphedEncoder:
-    """What `Bert.forward` is where small batches are replayed; arguments and results are its own.
+    """What `Bert.forward` is where batches are replayed; arguments and results are its own.
 
-    Small batches in inference mode are replayed, and all others go through `Bert.forward`: whoever
-    wants gradients, or looks at what happens between the layers, is not in inference mode.
+    Batches in inference mode are replayed, except the largest, and all others go through
+    `Bert.forward`: whoever wants gradients, or looks at what happens between the layers, is not in
+    inference mode.
     """
 
     def __init__(self, bert: Bert) -> None:
@@ -112,16 +124,17 @@ class GraphedEncoder:
         self._device = bert.embeddings.wordpiece.weight.device
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[Shape, _Recorded] = {}
+        self._times_seen: Counter[Shape] = Counter()
         self._is_broken = False
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, batch: Batch, *, all_hidden_states: bool = False) -> BertOutput:
         """Encode a batch."""
-        is_small = batch.num_tokens <= MAX_TOKENS and not batch.is_static
+        may_be_replayed = batch.num_tokens <= MAX_TOKENS and not batch.is_static
         if (
             all_hidden_states
             or self._is_broken
-            or not (is_small and torch.is_inference_mode_enabled())
+            or not (may_be_replayed and torch.is_inference_mode_enabled())
         ):
             return self._plain(batch, all_hidden_states=all_hidden_states)
         check_length(batch, self._config)
@@ -134,16 +147,19 @@ class GraphedEncoder:
         return self._plain(batch)
 
     def _recorded(self, batch: Batch) -> _Recorded | None:
-        """The graph for a batch, made where there is none; None where there cannot be."""
+        """The graph for a batch, made where it is worth it; None where there is none."""
         shape = Shape.holding(batch, max_positions=self._config.max_position_embeddings)
         if shape not in self._graphs and len(self._graphs) < MAX_GRAPHS:
+            self._times_seen[shape] += 1
+            if batch.num_tokens > FEW_TOKENS and self._times_seen[shape] < TIMES_SEEN:
+                return None
             try:
                 self._graphs[shape] = self._record(shape, batch)
             except RuntimeError as error:
                 # Answers matter more than how soon they come.
                 self._is_broken = True
                 reason = str(error).partition("\n")[0]
-                _log.warning("small batches are computed without CUDA graphs: %s", reason)
+                _log.warning("batches are computed without CUDA graphs: %s", reason)
         return self._graphs.get(shape)
 
     def _record(self, shape: Shape, batch: Batch) -> _Recorded:

@@ -9,7 +9,7 @@ import torch
 from bertsmith.export.exported_folder import open_exported
 from bertsmith.export.model_folder import LoadedModel, load_model
 from bertsmith.export.model_source import is_exported
-from bertsmith.inference.graphed_encoder import replay_small_batches
+from bertsmith.inference.graphed_encoder import replay_batches
 from bertsmith.inference.precision import choose_precision, use_precision
 
 
@@ -39,5 +39,5 @@ def open_model(
     loaded.model.to(device)
     use_precision(loaded.model, chosen)
     if device.type == "cuda":
-        replay_small_batches(loaded.model.bert)
+        replay_batches(loaded.model.bert)
     return loaded
