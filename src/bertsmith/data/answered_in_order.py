@@ -116,7 +116,9 @@ def on_host(values: Tensor, answers_of: Callable[[Tensor], list[Answer]]) -> Ans
 
     def wait() -> list[Answer]:
         is_there.synchronize()
-        return answers_of(copy.clone())  # memory that a GPU can write is scarce
+        # Memory that a GPU can write is scarce. NumPy copies without the threads of other cores,
+        # which would be in the way of those that read the next window.
+        return answers_of(torch.from_numpy(copy.numpy().copy()))
 
     return wait
 

@@ -14,7 +14,7 @@ from bertsmith.errors import DataError
 from bertsmith.text.encoding import Encoding
 from bertsmith.text.tokenizer import Tokenizer
 
-TOKENIZED_AT_ONCE = 256
+TOKENIZED_AT_ONCE = 512
 
 
 def text_examples(texts: Iterable[Any], tokenizer: Tokenizer, max_length: int) -> Iterator[Example]:
