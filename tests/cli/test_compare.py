@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +70,35 @@ def test_a_killed_comparison_is_run_again_from_where_it_was(
     assert "'small' is not in the sentence 'old the .'" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_workers(material: Path, tmp_path: Path, number: int) -> None:  # noqa: F811
+    command = [
+        *("compare", str(material / "train"), "--eval", str(material / "eval")),
+        *("--data", str(material / "tasks"), "--tasks", "sst2", "--systems", "glove,bert_no_nsp"),
+        *("--size", "tiny", "--tokens", "2048", "--output", str(tmp_path), "--workers", "2"),
+        *("pretrain.train.num_threads=1", "finetune.train.steps=1000000"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bertsmith", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while process.poll() is None and len(list(tmp_path.rglob("runs/*/metrics.jsonl"))) < 2:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)  # as Ctrl-C does, and `timeout`
+        _, said = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    stopped = f"stopped by {signal.Signals(number).name}; what has ended is kept; next: the same "
+    assert said.endswith(f"{stopped}command goes on\n")
+    assert "Traceback" not in said
+    assert process.returncode == 128 + number
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,6 +110,7 @@ def test_a_killed_comparison_is_run_again_from_where_it_was(
         (["--minutes", "0"], "--minutes (0.0) must be above 0"),
         (["--data", "nowhere"], "--data (nowhere) is not a folder"),
         (["--seeds", "0"], "--seeds (0) must be at least 1"),
+        (["--workers", "0"], "--workers (0) must be at least 1"),
         (["--word", "left"], "have the word right and not 'left'; give --sentences"),
         (["--sentences", "nowhere.txt"], "nowhere.txt"),
     ],

@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 from tests.comparison.studies import small_plan, small_study
 
-from bertsmith.comparison import study as module
+from bertsmith.comparison import cells as module
+from bertsmith.comparison.cells import Cell
 from bertsmith.comparison.downstream import Downstream, tasks_in
-from bertsmith.comparison.study import Cell, Results, Study
+from bertsmith.comparison.study import Results, Study
 from bertsmith.comparison.system import FROZEN, WHOLE, PretrainedModel
 from bertsmith.comparison.table import as_json, markdown, result_rows, score
 from bertsmith.errors import CheckpointError, ConfigError
 from bertsmith.export.model_folder import load_model
 from bertsmith.tasks.next_token import NextToken
+from bertsmith.training import finetuning
 from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.trainer import DivergedError
 
@@ -33,7 +35,7 @@ def test_an_interrupted_comparison_goes_on_and_repeats_nothing(
 ) -> None:
     study = small_study(material, tmp_path / "out", NAMES)
     done: Counter[str] = Counter()
-    original = module.finetune
+    original = finetuning.finetune
 
     def counted(recipe: FinetuneRecipe, **options: Any) -> Any:
         if len(done) == 4 and not done["interruption"]:
@@ -72,6 +74,24 @@ def test_an_interrupted_comparison_goes_on_and_repeats_nothing(
     whole = next(c for c in results.cells if (c.system, c.mode) == ("gpt", "fine-tuned"))
     bilstm = next(c for c in results.cells if c.system == "gpt_bilstm")
     assert frozen.trained_parameters < whole.trained_parameters < bilstm.trained_parameters
+
+
+@pytest.mark.slow
+def test_several_processes_learn_the_same(material: Path, tmp_path: Path) -> None:
+    study = small_study(material, tmp_path / "out", ["glove", "gpt"], num_seeds=1)
+    alone = study.run().cells
+    for cell in alone[1:]:  # all but one are made again
+        (tmp_path / "out" / "cells" / cell.file_name).unlink()
+    said: list[str] = []
+    together = study.run(workers=2, say=said.append).cells
+    assert [dataclasses.replace(cell, seconds=0.0) for cell in together] == [
+        dataclasses.replace(cell, seconds=0.0) for cell in alone
+    ]
+    assert len(said) == len(alone) - 1
+    for line, cell in zip(said, together[1:], strict=True):
+        assert line.endswith(f"{cell}, accuracy {cell.value:.4f}, {cell.seconds:.1f} s")
+    assert said[0].startswith("2 of 4: sst2 on glove")
+    assert not list((tmp_path / "out" / "runs").iterdir())
 
 
 def test_a_signal_while_pre_training_is_obeyed_and_gone_on_from(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,20 +57,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="read the first N records of each file of a task"
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="tasks that are learned at a time (1); eight share a GPU well where models are small",
+    )
     add_word_options(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings, see below")
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print the tables, and write the page."""
+    from bertsmith.cli.main import Terminated
     from bertsmith.comparison.demo_data import write_demo_data
     from bertsmith.comparison.report import LookedAt, write_report
     from bertsmith.comparison.study import DATA
     from bertsmith.comparison.table import JSON, write_tables
-    from bertsmith.errors import DataError
+    from bertsmith.errors import ConfigError, DataError
 
     if args.shards is not None and "=" in args.shards:  # there are none, and settings
         args.shards, args.overrides = None, [args.shards, *args.overrides]
+    if args.workers < 1:
+        raise ConfigError(f"--workers ({args.workers}) must be at least 1")
     asked = LookedAt(*chosen_word(args))
     study = _study(args)
     if args.shards is None or args.data is None:
@@ -82,13 +93,19 @@ def run(args: argparse.Namespace) -> int:
             raise
         _say(f"no word is looked at in its sentences, since {error}; or leave it so")
         looked_at = None
-    results = study.run(say=_say)
-    if results.stopped_by is not None:
+    stopped_by: signal.Signals | None
+    try:
+        results = study.run(say=_say, workers=args.workers)
+        stopped_by = results.stopped_by
+    except KeyboardInterrupt:
+        stopped_by = signal.SIGINT
+    except Terminated:
+        stopped_by = signal.SIGTERM
+    if stopped_by is not None:
         _say(
-            f"stopped by {results.stopped_by.name}; what has ended is kept; next: the same command "
-            "goes on"
+            f"stopped by {stopped_by.name}; what has ended is kept; next: the same command goes on"
         )
-        return 128 + results.stopped_by
+        return 128 + stopped_by
     print(write_tables(study, results))
     _say(f"figures of every run: {study.output / JSON}")
     page = write_report(study, results, looked_at)

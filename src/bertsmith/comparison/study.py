@@ -12,62 +12,55 @@ data/                           text and tasks, where the user has none
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import gc
 import json
-import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertsmith.atomic import write_atomically
+from bertsmith.comparison.cells import Cell, CellRun, learn, write_json
 from bertsmith.comparison.downstream import Downstream, finetune_recipe_of
 from bertsmith.comparison.plan import Plan
 from bertsmith.comparison.system import PretrainedModel, System
 from bertsmith.comparison.systems import chosen_systems
+from bertsmith.cores import available_cores
 from bertsmith.data.shards import TokenizedCorpus
 from bertsmith.errors import CheckpointError, ConfigError
-from bertsmith.export.model_folder import load_model
-from bertsmith.training.finetuning import finetune
+from bertsmith.training.finetune_recipe import FinetuneRecipe
 from bertsmith.training.outcome import Outcome
 from bertsmith.training.run import lock_folder
-from bertsmith.training.trainer import DivergedError
+from bertsmith.training.side_by_side import Ended, run_side_by_side
 
 STUDY = "study.json"
 DATA = "data"
 """The folder of what a comparison without files of the user's own is made of."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """How a task went on a system with one seed, JSON-ready."""
+@dataclass(frozen=True)
+class _Numbered:
+    name: str
+    run: CellRun
 
-    task: str
-    system: str
-    mode: str
-    """How the task makes use of the model, in words: a key of `System.modes`."""
-    seed: int
-    figure: str | None = None
-    """The figure that counts; None where training came to nothing."""
-    figures: dict[str, float] = field(default_factory=dict)
-    trained_parameters: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    problem: str | None = None
-    """Why training came to nothing, or why the figure is of no use."""
 
-    @property
-    def value(self) -> float | None:
-        """The figure that counts."""
-        return None if self.figure is None else self.figures[self.figure]
+def _learn(say: Callable[[str], None] | None, numbered: _Numbered) -> Ended[Cell]:
+    if say is not None:
+        say(numbered.name)
+    return learn(numbered.run)
 
-    @property
-    def file_name(self) -> str:
-        """Where it is kept."""
-        mode = self.mode.replace(" ", "_")
-        return f"{self.task}-{self.system}-{mode}-{self.seed}.json"
+
+def _log_of(numbered: _Numbered) -> Path:
+    return numbered.run.recipe.train.output.with_suffix(".log")
+
+
+def _ending(cell: Cell) -> str:
+    if cell.value is None:
+        return f"has come to nothing: {cell.problem}"
+    return f"{cell.figure} {cell.value:.4f}, {cell.seconds:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -99,11 +92,13 @@ class Study:
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"--limit ({self.limit}) must be at least 1")
 
-    def run(self, *, say: Callable[[str], None] = lambda _: None) -> Results:
+    def run(self, *, say: Callable[[str], None] = lambda _: None, workers: int = 1) -> Results:
         """Do what has not been done.
 
         Args:
-            say: told what begins.
+            say: told what begins; of tasks with several workers, what has ended.
+            workers: how many tasks are learned at a time, by processes that share the device;
+                systems are pre-trained one after the other, each with all of it.
 
         Raises:
             ConfigError: the folder holds another study, or settings cannot be.
@@ -116,7 +111,7 @@ class Study:
             pretrained, stopped_by = self._pretrain_all(say)
             if stopped_by is not None:
                 return Results(pretrained, [], stopped_by)
-            cells, stopped_by = self._learn_all(say)
+            cells, stopped_by = self._learn_all(say, workers)
             return Results(pretrained, cells, stopped_by)
         finally:
             lock.release()
@@ -154,7 +149,7 @@ class Study:
                 made = maker.pretrain(maker, self.plan, self.model_folder(maker))
                 if isinstance(made, Outcome):
                     return done, made.stopped_by
-                _write(path, dataclasses.asdict(made))
+                write_json(path, dataclasses.asdict(made))
                 gc.collect()
             done[system.name] = _read(path, PretrainedModel)
         return done, None
@@ -163,24 +158,31 @@ class Study:
         """The system itself, or the one whose model it takes, whether that is compared or not."""
         return system if system.shares is None else chosen_systems([system.shares])[0]
 
-    def _learn_all(self, say: Callable[[str], None]) -> tuple[list[Cell], signal.Signals | None]:
-        done: list[Cell] = []
+    def _learn_all(
+        self, say: Callable[[str], None], workers: int
+    ) -> tuple[list[Cell], signal.Signals | None]:
         wanted = self.cells_wanted()
-        for number, cell in enumerate(wanted, 1):
-            path = self.output / "cells" / cell.file_name
-            if not path.exists():
-                say(f"{number} of {len(wanted)}: {cell.task} on {cell.system}, {cell.mode}, "
-                    f"seed {cell.seed}")  # fmt: skip
-                learned = self._learn(cell)
-                if isinstance(learned, Outcome):
-                    return done, learned.stopped_by
-                _write(path, dataclasses.asdict(learned))
-                shutil.rmtree(self._run_folder(cell), ignore_errors=True)
-                gc.collect()
-            done.append(_read(path, Cell))
-        return done, None
+        paths = [self.output / "cells" / cell.file_name for cell in wanted]
+        left = [
+            _Numbered(
+                f"{number} of {len(wanted)}: {cell}",
+                CellRun(cell, self._recipe_of(cell, workers), path),
+            )
+            for number, (cell, path) in enumerate(zip(wanted, paths, strict=True), 1)
+            if not path.exists()
+        ]
+        running = run_side_by_side(
+            left, functools.partial(_learn, say if workers == 1 else None), workers, log_of=_log_of
+        )
+        with contextlib.closing(running):
+            for numbered, (learned, stopped_by) in running:
+                if learned is None:
+                    return [_read(path, Cell) for path in paths if path.exists()], stopped_by
+                if workers > 1:
+                    say(f"{numbered.name}, {_ending(learned)}")
+        return [_read(path, Cell) for path in paths], None
 
-    def _learn(self, cell: Cell) -> Cell | Outcome:
+    def _recipe_of(self, cell: Cell, workers: int) -> FinetuneRecipe:
         system = next(each for each in self.systems if each.name == cell.system)
         recipe = finetune_recipe_of(
             next(each for each in self.tasks if each.name == cell.task),
@@ -192,29 +194,11 @@ class Study:
             output=self._run_folder(cell),
             settings=self.settings,
         )
-        try:
-            finetuned = finetune(recipe, resume=True)
-        except DivergedError as error:
-            return dataclasses.replace(cell, problem=str(error))
-        outcome = finetuned.outcome
-        if outcome.stopped_by is not None:
-            return outcome
-        model = load_model(recipe.train.output).model
-        is_frozen = model.features is not None and model.features.settings.is_frozen
-        trained = sum(
-            parameter.numel()
-            for name, parameter in model.named_parameters()
-            if not (is_frozen and name.startswith("bert."))
-        )
-        return dataclasses.replace(
-            cell,
-            figure=finetuned.task.figure,
-            figures=outcome.figures,
-            trained_parameters=trained,
-            steps=outcome.state.step,
-            seconds=round(outcome.state.elapsed_seconds, 1),
-            problem=outcome.problem,
-        )
+        if workers == 1 or recipe.train.num_threads is not None:
+            return recipe
+        num_threads = max(1, available_cores() // workers)
+        train = dataclasses.replace(recipe.train, num_threads=num_threads)
+        return dataclasses.replace(recipe, train=train)
 
     def _run_folder(self, cell: Cell) -> Path:
         return self.output / "runs" / cell.file_name.removesuffix(".json")
@@ -246,7 +230,7 @@ class Study:
                     f"{self.output} holds something else than a comparison ({min(others)}); choose "
                     "another folder with --output"
                 )
-            _write(path, terms)
+            write_json(path, terms)
             return
         try:
             then = json.loads(path.read_text(encoding="utf-8"))
@@ -264,7 +248,7 @@ class Study:
                     "run it with the same settings, or choose another folder with --output"
                 )
         if terms["tasks"] != tasks:
-            _write(path, terms)
+            write_json(path, terms)
 
 
 def _first_difference(then: Any, now: Any, name: str = "") -> tuple[str, str]:
@@ -275,10 +259,6 @@ def _first_difference(then: Any, now: Any, name: str = "") -> tuple[str, str]:
                 return _first_difference(then.get(key), now.get(key), inner)
     beside = f"{name} = " if name else ""
     return f"{beside}{then}", f"{beside}{now}"
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    write_atomically(path, [(json.dumps(values, indent=1) + "\n").encode()])
 
 
 def _read(path: Path, kind: Any) -> Any:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertsmith.atomic import write_atomically
+from bertsmith.comparison.cells import Cell
 from bertsmith.comparison.downstream import Downstream
 from bertsmith.comparison.result_table import Column, Reached, ResultRow, result_table
-from bertsmith.comparison.study import Cell, Results, Study
+from bertsmith.comparison.study import Results, Study
 from bertsmith.comparison.system import PretrainedModel, System
 
 MARKDOWN, JSON = "table.md", "table.json"

@@ -1,8 +1,7 @@
 """The runs of a benchmark, many at a time, and what comes of them.
 
 First every point of each task's grid is run with one seed, then the best point with the others.
-Small models are bound by the start of kernels, not by their work, so that several processes share
-a GPU well. Each run leaves its result in a file, which is read in place of running it again; its
+Each run leaves its result in a file, which is read in place of running it again; its
 model is removed.
 """
 
@@ -10,24 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import math
-import multiprocessing
 import shutil
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import torch
-
 from bertsmith.atomic import write_atomically
-from bertsmith.data.parallel import ordered_map
 from bertsmith.errors import BertsmithError, CheckpointError, ConfigError
 from bertsmith.export.model_source import CONFIG
 from bertsmith.training.benchmark import Benchmark, BenchmarkTask
@@ -44,7 +36,7 @@ from bertsmith.training.finetuning import finetune
 from bertsmith.training.random_twin import write_random_twin
 from bertsmith.training.search_space import recipe_at
 from bertsmith.training.several_runs import comparable, forget_model
-from bertsmith.training.signals import SIGNALS
+from bertsmith.training.side_by_side import Ended, run_side_by_side
 from bertsmith.training.trainer import DivergedError
 
 
@@ -61,8 +53,6 @@ class BenchmarkOutcome:
 class _Job:
     run: BenchmarkRun
     recipe: FinetuneRecipe
-    gpu: int | None = None
-    """Which, where there are several."""
 
     @property
     def path(self) -> Path:
@@ -149,15 +139,12 @@ def _run_all(
     """Add each job's result to those of its task, in order."""
     done = {job.path: _read(job) for job in jobs}
     left = [job for job in jobs if done[job.path] is None]
-    if workers > 1 and (gpus := torch.cuda.device_count()) > 1:
-        left = [dataclasses.replace(job, gpu=index % gpus) for index, job in enumerate(left)]
     for job in jobs:
         if (run := done[job.path]) is not None:
             on_ended(run)
-    make = functools.partial(_Worker, keeps_quiet=workers > 1)
-    running = ordered_map(make, left, min(workers, len(left)) or 1)
-    with _ending_workers(), contextlib.closing(running) as results:
-        for job, (ended, stopped_by) in results:
+    running = run_side_by_side(left, _run, workers, log_of=_log_of)
+    with contextlib.closing(running):
+        for job, (ended, stopped_by) in running:
             if ended is None:
                 return stopped_by
             done[job.path] = ended
@@ -169,64 +156,18 @@ def _run_all(
     return None
 
 
-@contextlib.contextmanager
-def _ending_workers() -> Iterator[None]:
-    """Let a signal that ends this process end its workers too, whose runs would go on for long."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    others = multiprocessing.active_children()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        handler = previous[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-        elif handler == signal.SIG_DFL:
-            signal.signal(number, handler)
-            signal.raise_signal(number)
-
-    previous = {number: signal.signal(number, end) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _log_of(job: _Job) -> Path:
+    return job.recipe.train.output.with_suffix(".log")
 
 
-class _Worker:
-    """Makes one run after the other; when one has been stopped, the next are not begun."""
-
-    def __init__(self, *, keeps_quiet: bool) -> None:
-        self._keeps_quiet = keeps_quiet
-        self._stopped_by: signal.Signals | None = None
-
-    def __call__(self, job: _Job) -> tuple[BenchmarkRun | None, signal.Signals | None]:
-        ended = None
-        if self._stopped_by is None:
-            ended, self._stopped_by = _run(job, keeps_quiet=self._keeps_quiet)
-        return ended, self._stopped_by
-
-
-def _run(job: _Job, *, keeps_quiet: bool) -> tuple[BenchmarkRun | None, signal.Signals | None]:
-    """One run, from the records to its result's file; its folder is removed.
-
-    What several runs say at a time is for nobody to read; it goes to a file beside the results.
-    """
+def _run(job: _Job) -> Ended[BenchmarkRun]:
+    """One run, from the records to its result's file; its folder is removed."""
     output = job.recipe.train.output
     shutil.rmtree(output, ignore_errors=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    if job.gpu is not None:
-        torch.cuda.set_device(job.gpu)
     start = time.monotonic()
     try:
-        with contextlib.ExitStack() as stack:
-            if keeps_quiet:
-                log = stack.enter_context(output.with_suffix(".log").open("w", encoding="utf-8"))
-                stack.enter_context(contextlib.redirect_stderr(log))
-            finetuned = finetune(job.recipe)
+        finetuned = finetune(job.recipe)
     except DivergedError as error:
         ended = dataclasses.replace(job.run, problem=str(error))
     except BertsmithError as error:
@@ -249,7 +190,6 @@ def _run(job: _Job, *, keeps_quiet: bool) -> tuple[BenchmarkRun | None, signal.S
     contents = dataclasses.asdict(ended) | {"recipe": comparable(job.recipe)}
     write_atomically(job.path, [(json.dumps(contents, indent=1) + "\n").encode()])
     shutil.rmtree(output, ignore_errors=True)
-    output.with_suffix(".log").unlink(missing_ok=True)
     forget_model(job.recipe)
     return ended, None
 
