@@ -217,16 +217,19 @@ def test_without_graphs_there_are_answers_and_a_warning(
     assert not recorded
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_a_gpu_replays_them(dtype: torch.dtype, caplog: pytest.LogCaptureFixture) -> None:
+def on_a_gpu() -> tuple[GraphedEncoder, Bert]:
     config = CONFIG.replace(hidden_size=128)
     torch.manual_seed(0)
     plain, graphed = Bert(config).eval().cuda(), Bert(config).eval().cuda()
     graphed.load_state_dict(plain.state_dict())
-    forward = GraphedEncoder(graphed)
-    graphed.forward = forward  # type: ignore[method-assign]
+    return GraphedEncoder(graphed), plain
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_gpu_replays_them(dtype: torch.dtype, caplog: pytest.LogCaptureFixture) -> None:
+    graphed, plain = on_a_gpu()
     draw = random.Random(6)
     batches = [random_batch(draw).to("cuda") for _ in range(20)]
     with torch.inference_mode(), torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
@@ -236,7 +239,7 @@ def test_a_gpu_replays_them(dtype: torch.dtype, caplog: pytest.LogCaptureFixture
         torch.testing.assert_close(b.hidden_states, a.hidden_states, atol=0.05, rtol=0.05)
         torch.testing.assert_close(b.pooled_output, a.pooled_output, atol=0.05, rtol=0.05)
     assert not caplog.messages
-    assert len(forward._graphs) > 1
+    assert len(graphed._graphs) > 1
 
 
 @pytest.mark.cuda
@@ -245,12 +248,7 @@ def test_a_gpu_replays_them(dtype: torch.dtype, caplog: pytest.LogCaptureFixture
 def test_a_gpu_replays_large_batches_with_own_kernels(
     dtype: torch.dtype, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = CONFIG.replace(hidden_size=128)
-    torch.manual_seed(0)
-    plain, graphed = Bert(config).eval().cuda(), Bert(config).eval().cuda()
-    graphed.load_state_dict(plain.state_dict())
-    forward = GraphedEncoder(graphed)
-    graphed.forward = forward  # type: ignore[method-assign]
+    graphed, plain = on_a_gpu()
     draw = random.Random(9)
     large = [
         random_batch(draw, fewest=70, most=90, shortest=130, longest=300).to("cuda")
@@ -264,4 +262,4 @@ def test_a_gpu_replays_large_batches_with_own_kernels(
         torch.testing.assert_close(b.hidden_states, a.hidden_states, atol=0.05, rtol=0.05)
         torch.testing.assert_close(b.pooled_output, a.pooled_output, atol=0.05, rtol=0.05)
     assert not caplog.messages
-    assert len(forward._graphs) > 1
+    assert len(graphed._graphs) > 1

@@ -1,8 +1,8 @@
 """The runs of a benchmark, many at a time, and what comes of them.
 
 First every point of each task's grid is run with one seed, then the best point with the others.
-Each run leaves its result in a file, which is read in place of running it again; its
-model is removed.
+Each run leaves its result in a file, which is read in place of running it again; its model is
+removed.
 """
 
 from __future__ import annotations
